@@ -1,0 +1,98 @@
+package channel
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"sync/atomic"
+)
+
+// relayPiece is how much of one direction the relay holds: small enough that
+// channels of one session take turns, large enough that a copy is cheap.
+const relayPiece = 32 << 10
+
+// Pipe counts the bytes that a Relay has passed on, while it runs and after.
+type Pipe struct {
+	AB, BA atomic.Int64
+}
+
+// Relay copies between two lanes until both directions have ended, and closes
+// both lanes. Each direction is read, then written, one piece of at most 32
+// KiB at a time: so back-pressure is end to end and memory is bounded. A
+// half-close of one lane becomes a half-close of the other. Any other end of
+// either lane aborts both, and is the error returned, with the side it came
+// from as *LaneError. It uses one goroutine beside the caller's, which it
+// waits for; it is stopped by aborting a lane. pool holds the buffers.
+func (p *Pipe) Relay(pool *sync.Pool, a, b Lane) error {
+	var (
+		wg    sync.WaitGroup
+		once  sync.Once
+		first error
+	)
+	direction := func(dst, src Lane, from, to Side, n *atomic.Int64) {
+		if err := pump(pool, dst, src, from, to, n); err != nil {
+			once.Do(func() { first = err })
+			a.Abort()
+			b.Abort()
+		}
+	}
+	wg.Go(func() { direction(a, b, B, A, &p.BA) })
+	direction(b, a, A, B, &p.AB)
+	wg.Wait()
+	if first != nil {
+		return first
+	}
+	return errors.Join(a.Close(), b.Close())
+}
+
+// NewPool makes a pool of relay buffers, for the Relays of one server.
+func NewPool() *sync.Pool {
+	return &sync.Pool{New: func() any { return new([relayPiece]byte) }}
+}
+
+// Side is an end of a relay.
+type Side byte
+
+// The two lanes of a relay, in the order of Relay's arguments.
+const (
+	A Side = 'a'
+	B Side = 'b'
+)
+
+// LaneError says on which side a relay broke.
+type LaneError struct {
+	Side Side
+	Err  error
+}
+
+// Error returns the side and the cause.
+func (e *LaneError) Error() string { return fmt.Sprintf("lane %c: %v", e.Side, e.Err) }
+
+// Unwrap returns the cause.
+func (e *LaneError) Unwrap() error { return e.Err }
+
+// pump copies one direction until src ends, and passes the end on.
+func pump(pool *sync.Pool, dst, src Lane, from, to Side, n *atomic.Int64) error {
+	buf := pool.Get().(*[relayPiece]byte)
+	defer pool.Put(buf)
+	for {
+		nr, rerr := src.Read(buf[:])
+		if nr > 0 {
+			nw, werr := dst.Write(buf[:nr])
+			n.Add(int64(nw))
+			if werr != nil {
+				return &LaneError{to, werr}
+			}
+		}
+		if rerr == io.EOF {
+			if err := dst.CloseWrite(); err != nil {
+				return &LaneError{to, err}
+			}
+			return nil
+		}
+		if rerr != nil {
+			return &LaneError{from, rerr}
+		}
+	}
+}
