@@ -1,0 +1,285 @@
+package shs
+
+import (
+	"errors"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Conn is a net.Conn that knows who is at the other end. One goroutine may
+// read, one may write, and any may call the other methods, all at once; further
+// readers and writers wait, and a Write is never mixed with another.
+type Conn struct {
+	// Set at construction.
+	raw    net.Conn
+	cfg    Config
+	client bool
+
+	// shaking is a 1-slot lock: whoever holds it runs the handshake, or waits
+	// for it, and owns the fields up to shaken.
+	shaking chan struct{}
+	failed  error // of the handshake, sticky
+
+	// Written under shaking, read by anybody once shaken is true.
+	remote PublicKey
+	mode   Mode
+	in     *reader
+	out    *writer
+	shaken atomic.Bool
+
+	mu            sync.Mutex
+	closed        bool      // by Close or Abort: readers and writers get net.ErrClosed
+	cause         error     // why we cut the connection under the handshake
+	readDeadline  time.Time // as the caller set them last
+	writeDeadline time.Time
+}
+
+var _ net.Conn = (*Conn)(nil)
+
+func newConn(raw net.Conn, cfg *Config, client bool) *Conn {
+	return &Conn{raw: raw, cfg: *cfg, client: client, shaking: make(chan struct{}, 1)}
+}
+
+// NetConn returns the connection below. Reading from it, or writing to it,
+// breaks the Conn.
+func (c *Conn) NetConn() net.Conn { return c.raw }
+
+// LocalAddr returns the local address of the connection below.
+func (c *Conn) LocalAddr() net.Addr { return c.raw.LocalAddr() }
+
+// RemoteAddr returns the remote address of the connection below.
+func (c *Conn) RemoteAddr() net.Addr { return c.raw.RemoteAddr() }
+
+// RemoteKey returns the peer's proven key. It is zero before the handshake is
+// done.
+func (c *Conn) RemoteKey() PublicKey {
+	if !c.shaken.Load() {
+		return PublicKey{}
+	}
+	return c.remote
+}
+
+// Mode returns how the bytes travel. It is Box before the handshake is done.
+func (c *Conn) Mode() Mode {
+	if !c.shaken.Load() {
+		return Box
+	}
+	return c.mode
+}
+
+// Read returns the next bytes from the peer. io.EOF is the peer's goodbye,
+// io.ErrUnexpectedEOF a connection that ended without one, ErrProtocol a stream
+// that was tampered with, net.ErrClosed our own Close. A Read that meets its
+// deadline has lost nothing: a later one goes on. Read runs the handshake if it
+// is not done.
+func (c *Conn) Read(p []byte) (int, error) {
+	if err := c.ready(); err != nil {
+		return 0, err
+	}
+	c.in.lock <- struct{}{}
+	defer c.unlockRead()
+	if err := c.expired(&c.readDeadline); err != nil {
+		return 0, err
+	}
+	if len(p) == 0 {
+		return 0, nil
+	}
+	n, err := c.in.read(p)
+	return n, c.ended(err)
+}
+
+// Peek returns the next n bytes, at most 64, without consuming them. If the
+// stream ends or the deadline passes before, it returns fewer and the error
+// that Read would return after them. The slice is valid until the next Read or
+// Peek.
+func (c *Conn) Peek(n int) ([]byte, error) {
+	if err := c.ready(); err != nil {
+		return nil, err
+	}
+	c.in.lock <- struct{}{}
+	defer c.unlockRead()
+	if err := c.expired(&c.readDeadline); err != nil {
+		return nil, err
+	}
+	p, err := c.in.peek(n)
+	return p, c.ended(err)
+}
+
+// Write sends p. See WriteBuffers.
+func (c *Conn) Write(p []byte) (int, error) { return c.WriteBuffers(p) }
+
+// WriteBuffers sends bufs in order and in as few writes to the connection below
+// as possible; each of them begins a box, or a chunk, of its own. No other Write
+// comes between. Empty buffers send nothing.
+//
+// If the deadline passed before anything was sealed, it returns 0 and an error
+// with Timeout() true. If it passes in the middle, what is sealed counts as
+// written, is kept, and goes out in front of the next Write, CloseWrite or
+// Close. Any other error is final. WriteBuffers runs the handshake if it is not
+// done.
+func (c *Conn) WriteBuffers(bufs ...[]byte) (int, error) {
+	if err := c.ready(); err != nil {
+		return 0, err
+	}
+	c.out.lock <- struct{}{}
+	defer func() { <-c.out.lock }()
+	if err := c.expired(&c.writeDeadline); err != nil {
+		return 0, err
+	}
+	n, err := c.out.write(bufs)
+	return n, c.ended(err)
+}
+
+// CloseWrite sends the goodbye: the peer reads io.EOF after what was written
+// before. Reading goes on. A CloseWrite that meets its deadline may be called
+// again; a later Write fails with net.ErrClosed.
+func (c *Conn) CloseWrite() error {
+	if err := c.ready(); err != nil {
+		return err
+	}
+	c.out.lock <- struct{}{}
+	defer func() { <-c.out.lock }()
+	if err := c.expired(&c.writeDeadline); err != nil {
+		return err
+	}
+	return c.ended(c.out.end())
+}
+
+// Close sends the goodbye unless CloseWrite has, for at most 1 s, and closes
+// the connection below. Reads, Writes and a handshake in progress end with
+// net.ErrClosed. A second Close does nothing.
+func (c *Conn) Close() error {
+	if !c.shaken.Load() {
+		return c.Abort()
+	}
+	timer := time.AfterFunc(closeTimeout, func() { c.raw.Close() })
+	defer timer.Stop()
+	c.mu.Lock()
+	if c.closed {
+		c.mu.Unlock()
+		return nil
+	}
+	c.closed = true
+	now := time.Now()
+	c.raw.SetReadDeadline(now) // wakes readers at once
+	c.raw.SetWriteDeadline(now.Add(closeTimeout))
+	c.mu.Unlock()
+
+	c.out.lock <- struct{}{} // a Write in progress ends by the deadline
+	c.out.end()              // whether the peer still listens is its business
+	c.out.fail(net.ErrClosed)
+	<-c.out.lock
+	err := c.raw.Close()
+	c.forgetRead()
+	if errors.Is(err, net.ErrClosed) { // by the timer
+		err = nil
+	}
+	return err
+}
+
+// Abort closes the connection below without a goodbye: the peer reads
+// io.ErrUnexpectedEOF. Otherwise it is as Close.
+func (c *Conn) Abort() error {
+	c.mu.Lock()
+	closed := c.closed
+	c.closed = true
+	if c.cause == nil {
+		c.cause = net.ErrClosed
+	}
+	c.mu.Unlock()
+	err := c.raw.Close()
+	if closed { // a Close may be at its goodbye still: that is cut off
+		return nil
+	}
+	if c.shaken.Load() {
+		c.forgetRead()
+		select {
+		case c.out.lock <- struct{}{}:
+			c.out.fail(net.ErrClosed)
+			<-c.out.lock
+		default: // the Write in progress fails by itself
+		}
+	}
+	return err
+}
+
+// forgetRead wipes the reading half; a Read in progress does it on its way out.
+func (c *Conn) forgetRead() {
+	select {
+	case c.in.lock <- struct{}{}:
+		c.in.close()
+		<-c.in.lock
+	default:
+	}
+}
+
+// unlockRead gives the reading half back, wiped if the Conn was closed under it.
+func (c *Conn) unlockRead() {
+	if c.isClosed() {
+		c.in.close()
+	}
+	<-c.in.lock
+}
+
+// SetDeadline sets the deadlines of Read and Write. The zero time is none.
+func (c *Conn) SetDeadline(t time.Time) error {
+	return c.setDeadlines(t, &c.readDeadline, &c.writeDeadline)
+}
+
+// SetReadDeadline sets the deadline of Read and Peek, of those in progress too.
+func (c *Conn) SetReadDeadline(t time.Time) error { return c.setDeadlines(t, &c.readDeadline) }
+
+// SetWriteDeadline sets the deadline of writes, of those in progress too.
+func (c *Conn) SetWriteDeadline(t time.Time) error { return c.setDeadlines(t, &c.writeDeadline) }
+
+// setDeadlines remembers and sets them in one step, so that Close, which sets
+// its own, is not overtaken. Setting a deadline does not block.
+func (c *Conn) setDeadlines(t time.Time, which ...*time.Time) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return net.ErrClosed
+	}
+	for _, d := range which {
+		*d = t
+		set := c.raw.SetReadDeadline
+		if d == &c.writeDeadline {
+			set = c.raw.SetWriteDeadline
+		}
+		if err := set(t); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// expired returns what a call that begins now must return: net.ErrClosed after
+// our own close, a timeout if its deadline has passed.
+func (c *Conn) expired(deadline *time.Time) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return net.ErrClosed
+	}
+	if !deadline.IsZero() && !time.Now().Before(*deadline) {
+		return os.ErrDeadlineExceeded
+	}
+	return nil
+}
+
+func (c *Conn) isClosed() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.closed
+}
+
+// ended is err, or net.ErrClosed if our own close is what caused it.
+func (c *Conn) ended(err error) error {
+	if err != nil && c.isClosed() {
+		return net.ErrClosed
+	}
+	return err
+}

@@ -1,0 +1,136 @@
+package shs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/cad2f06c/switchboard/shs/internal/shs1"
+)
+
+var (
+	errNoKey   = errors.New("shs: Config.Key is not set")
+	errSameKey = errors.New("shs: Config.PlainKey is the key of box mode")
+)
+
+// Handshake runs the handshake, once; later calls return its result. If ctx
+// ends before it is done, the connection is closed. A ctx without a deadline
+// gets 5 s in all, not per message. After an error the connection is closed, too.
+func (c *Conn) Handshake(ctx context.Context) error {
+	if c.shaken.Load() {
+		return nil
+	}
+	if _, ok := ctx.Deadline(); !ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, handshakeTimeout)
+		defer cancel()
+	}
+	stop := context.AfterFunc(ctx, func() { c.cut(context.Cause(ctx)) })
+	return c.handshake(stop, func() error { return context.Cause(ctx) })
+}
+
+// ready is Handshake for Read and Write, which have no ctx.
+func (c *Conn) ready() error {
+	if c.shaken.Load() {
+		return nil
+	}
+	late := func() error { return os.ErrDeadlineExceeded }
+	timer := time.AfterFunc(handshakeTimeout, func() { c.cut(late()) })
+	return c.handshake(timer.Stop, late)
+}
+
+// cut closes the connection under a handshake that takes too long.
+func (c *Conn) cut(cause error) {
+	c.mu.Lock()
+	if c.cause == nil {
+		c.cause = cause
+	}
+	c.mu.Unlock()
+	c.raw.Close()
+}
+
+// handshake runs it if nobody has. stop ends the caller's guard, which cuts the
+// connection when time is up; it returns false if the guard has begun to, and
+// then cause says why.
+func (c *Conn) handshake(stop func() bool, cause func() error) error {
+	c.shaking <- struct{}{} // a guard that cuts ends this wait as well
+	defer func() { <-c.shaking }()
+	if c.shaken.Load() || c.failed != nil {
+		stop()
+		return c.failed
+	}
+	session, err := c.shake()
+	if !stop() {
+		c.cut(cause())
+	}
+	c.mu.Lock()
+	if c.cause != nil {
+		err = c.cause
+	}
+	c.mu.Unlock()
+	if err != nil {
+		c.raw.Close()
+		c.cfg = Config{}
+		c.failed = fmt.Errorf("handshake: %w", err)
+		return c.failed
+	}
+	c.establish(session)
+	return nil
+}
+
+// shake picks the network keys and runs the messages.
+func (c *Conn) shake() (*shs1.Session, error) {
+	cfg := &c.cfg
+	if cfg.Key.IsZero() {
+		return nil, errNoKey
+	}
+	network := cfg.NetworkKey
+	if network.IsZero() {
+		network = DefaultNetworkKey()
+	}
+	pair := cfg.Key.pair
+	defer clear(pair[:])
+	inner := &shs1.Config{Key: pair[:], ServerKey: cfg.ServerKey}
+	switch {
+	case cfg.PlainKey.IsZero():
+		inner.Networks = [][32]byte{network}
+	case cfg.PlainKey == network:
+		return nil, errSameKey
+	case c.client:
+		inner.Networks = [][32]byte{cfg.PlainKey}
+	default:
+		inner.Networks = [][32]byte{network, cfg.PlainKey}
+	}
+	if c.client {
+		return shs1.Client(c.raw, inner)
+	}
+	if cfg.Authorize != nil {
+		inner.Authorize = func(client [32]byte, i int) error { return cfg.Authorize(client, c.modeOf(i)) }
+	}
+	return shs1.Server(c.raw, inner)
+}
+
+// modeOf tells the mode by the index of the network key in shake.
+func (c *Conn) modeOf(network int) Mode {
+	if network == 1 || c.client && !c.cfg.PlainKey.IsZero() {
+		return Plain
+	}
+	return Box
+}
+
+// establish makes both halves out of the outcome.
+func (c *Conn) establish(s *shs1.Session) {
+	c.remote, c.mode = s.Remote, c.modeOf(s.Network)
+	if c.mode == Plain {
+		c.in = newReader(c.raw, new(plainReader))
+		c.out = newWriter(c.raw, plainWriter{})
+	} else {
+		c.in = newReader(c.raw, &boxReader{half: s.Read})
+		c.out = newWriter(c.raw, &boxWriter{half: s.Write})
+	}
+	*s = shs1.Session{}
+	c.cfg = Config{} // the key is not needed any more
+	c.shaken.Store(true)
+}

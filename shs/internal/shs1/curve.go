@@ -1,0 +1,145 @@
+package shs1
+
+import (
+	"bytes"
+	"crypto/ecdh"
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/sha512"
+	"fmt"
+
+	"filippo.io/edwards25519"
+)
+
+// lowOrder holds the Montgomery u-coordinates of low order, of the curve and of
+// its twist, in each spelling below 2^255: a shared secret with one of them is
+// zero whatever our secret is. The top bit of a key is ignored by X25519, so
+// two encodings stand for each.
+var lowOrder = [...][32]byte{
+	{},  // 0
+	{1}, // 1
+	{0xe0, 0xeb, 0x7a, 0x7c, 0x3b, 0x41, 0xb8, 0xae, 0x16, 0x56, 0xe3, 0xfa, 0xf1, 0x9f, 0xc4, 0x6a,
+		0xda, 0x09, 0x8d, 0xeb, 0x9c, 0x32, 0xb1, 0xfd, 0x86, 0x62, 0x05, 0x16, 0x5f, 0x49, 0xb8, 0x00}, // order 8
+	{0x5f, 0x9c, 0x95, 0xbc, 0xa3, 0x50, 0x8c, 0x24, 0xb1, 0xd0, 0xb1, 0x55, 0x9c, 0x83, 0xef, 0x5b,
+		0x04, 0x44, 0x5c, 0xc4, 0x58, 0x1c, 0x8e, 0x86, 0xd8, 0x22, 0x4e, 0xdd, 0xd0, 0x9f, 0x11, 0x57}, // order 8
+	fieldPrime(-1),
+	fieldPrime(0),
+	fieldPrime(+1),
+}
+
+// fieldPrime is the little-endian form of 2^255 - 19 + d, for a small d.
+func fieldPrime(d int) [32]byte {
+	b := [32]byte{byte(0xed + d)}
+	for i := 1; i < 31; i++ {
+		b[i] = 0xff
+	}
+	b[31] = 0x7f
+	return b
+}
+
+// parseEphemeral reads the peer's X25519 key out of its hello. It refuses what
+// would make the shared secret known to everybody, and our own key: a hello
+// that was sent back to us. It does no curve arithmetic, so that a server can
+// look at message 1 at no cost.
+func parseEphemeral(b, own []byte) (*ecdh.PublicKey, error) {
+	u := [32]byte(b)
+	u[31] &= 0x7f
+	for i := range lowOrder {
+		if u == lowOrder[i] {
+			return nil, fmt.Errorf("%w: ephemeral key of low order", ErrWeakKey)
+		}
+	}
+	if bytes.Equal(b, own) {
+		return nil, fmt.Errorf("%w: our own ephemeral key came back", ErrWeakKey)
+	}
+	return ecdh.X25519().NewPublicKey(b)
+}
+
+// newEphemeral makes a fresh X25519 key, or takes the given secret.
+func newEphemeral(fixed *[32]byte) (*ecdh.PrivateKey, error) {
+	if fixed != nil {
+		return ecdh.X25519().NewPrivateKey(fixed[:])
+	}
+	return ecdh.X25519().GenerateKey(rand.Reader)
+}
+
+// mix is a Diffie-Hellman of a secret with a public key. It cannot be called
+// with two publics, and never returns zero.
+func mix(secret *ecdh.PrivateKey, public *ecdh.PublicKey) ([]byte, error) {
+	ss, err := secret.ECDH(public) // an error on an all-zero result
+	if err != nil {
+		return nil, fmt.Errorf("%w: shared secret is zero", ErrWeakKey)
+	}
+	return ss, nil
+}
+
+// secretToCurve is the X25519 secret of an Ed25519 key, libsodium's
+// crypto_sign_ed25519_sk_to_curve25519. X25519 clamps it itself.
+func secretToCurve(key ed25519.PrivateKey) (*ecdh.PrivateKey, error) {
+	h := sha512.Sum512(key.Seed())
+	defer clear(h[:])
+	return ecdh.X25519().NewPrivateKey(h[:32])
+}
+
+// publicToCurve is the X25519 form of a long-term Ed25519 key, which must be a
+// good one (CheckKey).
+func publicToCurve(key []byte) (*ecdh.PublicKey, error) {
+	p, err := goodPoint(key)
+	if err != nil {
+		return nil, err
+	}
+	return ecdh.X25519().NewPublicKey(p.BytesMontgomery())
+}
+
+// CheckKey refuses every Ed25519 public key that no honest party has, with an
+// ErrWeakKey: no point of the curve, a spelling that is not the canonical one,
+// a point of small order (it "signs" everything: eprint 2019/526 §7.1), and a
+// point outside the prime-order group. libsodium refuses the same ones.
+func CheckKey(key [32]byte) error {
+	_, err := goodPoint(key[:])
+	return err
+}
+
+func goodPoint(key []byte) (*edwards25519.Point, error) {
+	p, err := new(edwards25519.Point).SetBytes(key)
+	if err != nil {
+		return nil, fmt.Errorf("%w: no point of the curve", ErrWeakKey)
+	}
+	if !bytes.Equal(p.Bytes(), key) { // y ≥ p, or a sign for x = 0
+		return nil, fmt.Errorf("%w: not the canonical spelling", ErrWeakKey)
+	}
+	p8 := new(edwards25519.Point).MultByCofactor(p)
+	if p8.Equal(edwards25519.NewIdentityPoint()) == 1 {
+		return nil, fmt.Errorf("%w: point of small order", ErrWeakKey)
+	}
+	// A multiple of 8 has lost its part of small order; dividing by 8 in the
+	// prime-order group gives p back only if there was none.
+	zero := edwards25519.NewScalar()
+	if new(edwards25519.Point).VarTimeDoubleScalarBaseMult(eighth(), p8, zero).Equal(p) != 1 {
+		return nil, fmt.Errorf("%w: point outside the prime-order group", ErrWeakKey)
+	}
+	return p, nil
+}
+
+// eighth is 1/8 modulo the order of the prime-order group.
+func eighth() *edwards25519.Scalar {
+	b := [32]byte{8}
+	s, err := edwards25519.NewScalar().SetCanonicalBytes(b[:])
+	if err != nil {
+		panic("shs1: 8 is a canonical scalar")
+	}
+	return s.Invert(s)
+}
+
+// verify checks an Ed25519 signature by a key that passed CheckKey. It refuses
+// an R of small order, too: honest signers never make one.
+func verify(key, message, signature []byte) bool {
+	r, err := new(edwards25519.Point).SetBytes(signature[:32])
+	if err != nil {
+		return false
+	}
+	if r.MultByCofactor(r).Equal(edwards25519.NewIdentityPoint()) == 1 {
+		return false
+	}
+	return ed25519.Verify(key, message, signature)
+}
