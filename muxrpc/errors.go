@@ -1,0 +1,88 @@
+package muxrpc
+
+import (
+	"encoding/json"
+	"errors"
+	"strings"
+)
+
+// Codes that this package gives out itself (PROTOCOL.md §4).
+const (
+	codeBadRequest   = "bad_request"
+	codeBusy         = "busy"
+	codeQuota        = "quota"
+	codeShuttingDown = "shutting_down"
+	codeInternal     = "internal"
+	codeUnknown      = "Error" // what stock muxrpc names the error of an unknown method
+)
+
+var (
+	// ErrExhausted ends a session that has used all of its 2³¹-1 request numbers.
+	ErrExhausted = errors.New("muxrpc: request numbers used up")
+
+	errAnswered  = errors.New("muxrpc: call already answered")
+	errSendEnded = errors.New("muxrpc: sending side of the stream has ended")
+	errKind      = errors.New("muxrpc: wrong kind of call")
+)
+
+// RemoteError is an error that crosses the wire: {"name": Name, "message": Message, "stack": ""}. Name is the code.
+type RemoteError struct {
+	Name, Message string
+}
+
+func (e *RemoteError) Error() string {
+	if e.Message == "" {
+		return e.Name
+	}
+	return e.Name + ": " + e.Message
+}
+
+// wireError has the fields in the order in which PROTOCOL.md §6 shows them. Stack is always empty: a stack says where the
+// program lies.
+type wireError struct {
+	Name    string `json:"name"`
+	Message string `json:"message"`
+	Stack   string `json:"stack"`
+}
+
+// encodeError is the body of an END or of a failed async call. What is no RemoteError is hidden from the peer.
+func encodeError(err error) []byte {
+	remote, ok := errors.AsType[*RemoteError](err)
+	if !ok || remote == nil {
+		remote = &RemoteError{Name: codeInternal, Message: "internal error"}
+	}
+	b, err := json.Marshal(wireError{Name: remote.Name, Message: remote.Message})
+	if err != nil {
+		panic("muxrpc: a struct of three strings does not marshal: " + err.Error())
+	}
+	return b
+}
+
+// decodeEnd is the error of an END: nil if its body is `true` (or empty, which the odd-packet table calls an empty item).
+func decodeEnd(p Packet) error {
+	if len(p.Body) == 0 || p.bodyType() == FlagJSON && string(p.Body) == "true" {
+		return nil
+	}
+	return decodeError(p)
+}
+
+// decodeError reads an error body leniently: whatever it is, the call has failed. Stock peers put any JSON value or text there.
+func decodeError(p Packet) *RemoteError {
+	const most = 256 // bytes of a body that is no error object
+	var w struct{ Name, Message string }
+	if p.bodyType() == FlagJSON && checkJSON(p.Body, nil) == nil && json.Unmarshal(p.Body, &w) == nil && (w.Name != "" || w.Message != "") {
+		if w.Name == "" {
+			w.Name = codeUnknown
+		}
+		return &RemoteError{Name: w.Name, Message: w.Message}
+	}
+	return &RemoteError{Name: codeUnknown, Message: strings.ToValidUTF8(string(p.Body[:min(len(p.Body), most)]), "\uFFFD")}
+}
+
+// orInternal is err, or for nil an error that the peer sees as an internal one.
+func orInternal(err error) error {
+	if err == nil {
+		return errors.New("no reason given")
+	}
+	return err
+}

@@ -1,0 +1,154 @@
+package muxrpc
+
+import (
+	"bytes"
+	"unicode/utf16"
+	"unicode/utf8"
+)
+
+// text reads a string whose opening quote is the next byte and returns it without quotes and escapes. Without an escape the
+// result aliases the input.
+func (c *checker) text() ([]byte, error) {
+	c.i++
+	begin := c.i
+	for c.i < len(c.b) {
+		switch ch := c.b[c.i]; {
+		case ch == '"':
+			c.i++
+			return c.b[begin : c.i-1], nil
+		case ch == '\\':
+			return c.escaped(begin)
+		case ch < ' ':
+			return nil, errJSONSyntax
+		}
+		c.i++
+	}
+	return nil, errJSONSyntax
+}
+
+// escaped goes on where text met its first escape.
+func (c *checker) escaped(begin int) ([]byte, error) {
+	out := bytes.Clone(c.b[begin:c.i])
+	for c.i < len(c.b) {
+		switch ch := c.b[c.i]; {
+		case ch == '"':
+			c.i++
+			return out, nil
+		case ch == '\\':
+			r, err := c.escape()
+			if err != nil {
+				return nil, err
+			}
+			out = utf8.AppendRune(out, r)
+			continue
+		case ch < ' ':
+			return nil, errJSONSyntax
+		default:
+			out = append(out, ch)
+		}
+		c.i++
+	}
+	return nil, errJSONSyntax
+}
+
+// escape reads one escape, or the two that make a surrogate pair.
+func (c *checker) escape() (rune, error) {
+	if c.i+1 >= len(c.b) {
+		return 0, errJSONSyntax
+	}
+	ch := c.b[c.i+1]
+	if ch == 'u' {
+		return c.unicode()
+	}
+	c.i += 2
+	switch ch {
+	case '"', '\\', '/':
+		return rune(ch), nil
+	case 'b':
+		return '\b', nil
+	case 'f':
+		return '\f', nil
+	case 'n':
+		return '\n', nil
+	case 'r':
+		return '\r', nil
+	case 't':
+		return '\t', nil
+	}
+	return 0, errJSONSyntax
+}
+
+func (c *checker) unicode() (rune, error) {
+	r, ok := c.hex4()
+	if !ok {
+		return 0, errJSONSyntax
+	}
+	if !utf16.IsSurrogate(r) {
+		return r, nil
+	}
+	// Half a pair is no text: decoders replace it, so two different names could become one.
+	low, ok := c.hex4()
+	if !ok {
+		return 0, errJSONUTF8
+	}
+	if r = utf16.DecodeRune(r, low); r == utf8.RuneError {
+		return 0, errJSONUTF8
+	}
+	return r, nil
+}
+
+// hex4 reads \uXXXX.
+func (c *checker) hex4() (rune, bool) {
+	if len(c.b)-c.i < 6 || c.b[c.i] != '\\' || c.b[c.i+1] != 'u' {
+		return 0, false
+	}
+	var r rune
+	for _, ch := range c.b[c.i+2 : c.i+6] {
+		switch {
+		case '0' <= ch && ch <= '9':
+			ch -= '0'
+		case 'a' <= ch && ch <= 'f':
+			ch -= 'a' - 10
+		case 'A' <= ch && ch <= 'F':
+			ch -= 'A' - 10
+		default:
+			return 0, false
+		}
+		r = r<<4 | rune(ch)
+	}
+	c.i += 6
+	return r, true
+}
+
+const fewNames = 8 // so many names of an object are compared one by one
+
+// nameSet is the names met in one object. Few cost no allocation; many go into a map, whose seeded hash keeps the
+// time linear whatever names the peer chose.
+type nameSet struct {
+	n    int
+	few  [fewNames][]byte
+	many map[string]struct{}
+}
+
+// add reports whether name was new.
+func (s *nameSet) add(name []byte) bool {
+	if s.many == nil {
+		for _, have := range s.few[:s.n] {
+			if bytes.Equal(have, name) {
+				return false
+			}
+		}
+		if s.n < fewNames {
+			s.few[s.n] = name
+			s.n++
+			return true
+		}
+		s.many = make(map[string]struct{}, 4*fewNames)
+		for _, have := range s.few {
+			s.many[string(have)] = struct{}{}
+		}
+	}
+	before := len(s.many)
+	s.many[string(name)] = struct{}{}
+	return len(s.many) > before
+}

@@ -1,0 +1,154 @@
+package muxrpc
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strings"
+)
+
+// Types of a call, as they stand on the wire.
+const (
+	typeAsync  = "async"
+	typeSource = "source"
+	typeSink   = "sink"
+	typeDuplex = "duplex"
+)
+
+// Request is the first packet of a call or stream.
+type Request struct {
+	Name string            // the method; on the wire a string, or an array whose elements are joined by "."
+	Type string            // async, source, sink or duplex
+	Args []json.RawMessage // never nil; each element strictly checked
+}
+
+// ParseRequest reads the request in p. Its JSON is checked strictly (PROTOCOL.md §4): UTF-8, nesting at most 16, no field name
+// twice, field names by exact case; unknown fields are ignored. A type that is missing, "" or "sync" is async. The STREAM
+// flag must fit the type: it says which form an error answer has. Every error is a *[RemoteError] named bad_request.
+func ParseRequest(p Packet) (Request, error) {
+	r, err := parseRequest(p)
+	if err != nil {
+		return Request{}, err // a nil *RemoteError in err would not be nil
+	}
+	return r, nil
+}
+
+func parseRequest(p Packet) (Request, *RemoteError) {
+	if p.Req <= 0 || p.isEnd() {
+		return Request{}, badRequest("not a request")
+	}
+	if p.bodyType() != FlagJSON {
+		return Request{}, badRequest("request body is not JSON")
+	}
+	if first := bytes.TrimLeft(p.Body, " \t\r\n"); len(first) == 0 || first[0] != '{' {
+		return Request{}, badRequest("request is not a JSON object")
+	}
+	var name, kind, args []byte
+	err := checkJSON(p.Body, func(field, value []byte) {
+		switch string(field) {
+		case "name":
+			name = value
+		case "type":
+			kind = value
+		case "args":
+			args = value
+		}
+	})
+	if err != nil {
+		return Request{}, badRequest("request: %v", err)
+	}
+	var r Request
+	var ok bool
+	if r.Name, ok = parseName(name); !ok {
+		return Request{}, badRequest("name is neither a string nor an array of strings")
+	}
+	if r.Type, ok = parseType(kind); !ok {
+		return Request{}, badRequest("unknown type")
+	}
+	if r.Args, ok = elements(args); !ok {
+		return Request{}, badRequest("args is not an array")
+	}
+	if p.isStream() != (r.Type != typeAsync) {
+		return Request{}, badRequest("the STREAM flag does not fit type %s", r.Type)
+	}
+	return r, nil
+}
+
+func badRequest(format string, args ...any) *RemoteError {
+	return &RemoteError{Name: codeBadRequest, Message: fmt.Sprintf(format, args...)}
+}
+
+// elements splits an array that checkJSON has accepted.
+func elements(value []byte) ([]json.RawMessage, bool) {
+	if len(value) == 0 || value[0] != '[' {
+		return nil, false
+	}
+	list := []json.RawMessage{}
+	err := checkJSON(value, func(_, item []byte) { list = append(list, item) })
+	return list, err == nil
+}
+
+func parseName(value []byte) (string, bool) {
+	if name, ok := parseText(value); ok {
+		return name, name != ""
+	}
+	list, ok := elements(value)
+	if !ok || len(list) == 0 {
+		return "", false
+	}
+	parts := make([]string, len(list))
+	for i, item := range list {
+		if parts[i], ok = parseText(item); !ok {
+			return "", false
+		}
+	}
+	name := strings.Join(parts, ".")
+	return name, name != ""
+}
+
+func parseType(value []byte) (string, bool) {
+	if value == nil {
+		return typeAsync, true
+	}
+	kind, ok := parseText(value)
+	switch kind {
+	case "", "sync", typeAsync:
+		return typeAsync, ok
+	case typeSource, typeSink, typeDuplex:
+		return kind, ok
+	}
+	return "", false
+}
+
+// parseText is the string in a value that checkJSON has accepted.
+func parseText(value []byte) (string, bool) {
+	if len(value) == 0 || value[0] != '"' {
+		return "", false
+	}
+	c := checker{b: value}
+	s, err := c.text()
+	return string(s), err == nil
+}
+
+// Args as the argument of [Session.Call] or [Session.Open] is the whole list of arguments instead of the only one.
+type Args []any
+
+// encodeRequest is the body of a request. Its fields stand in the order of PROTOCOL.md §6; the type is always written.
+func encodeRequest(method, kind string, arg any) ([]byte, error) {
+	args, ok := arg.(Args)
+	if !ok && arg != nil {
+		args = Args{arg}
+	}
+	if args == nil {
+		args = Args{}
+	}
+	b, err := json.Marshal(struct {
+		Name []string `json:"name"`
+		Args Args     `json:"args"`
+		Type string   `json:"type"`
+	}{strings.Split(method, "."), args, kind})
+	if err != nil {
+		return nil, fmt.Errorf("encoding the arguments of %s: %w", method, err)
+	}
+	return b, nil
+}
