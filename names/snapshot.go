@@ -48,7 +48,7 @@ func (x *index) entries(names map[Name]*record) []*Entry {
 		for _, rec := range names {
 			x.sorted = append(x.sorted, rec.entry)
 		}
-		slices.SortFunc(x.sorted, func(a, b *Entry) int { return strings.Compare(string(a.Name), string(b.Name)) })
+		slices.SortFunc(x.sorted, func(a, b *Entry) int { return compareNames(a.Name, b.Name) })
 	case len(x.dirty) > 0:
 		x.sorted = x.merge(names)
 	}
@@ -62,9 +62,7 @@ func (x *index) merge(names map[Name]*record) []*Entry {
 	merged := make([]*Entry, 0, len(names))
 	rest := x.sorted
 	for _, n := range slices.Sorted(maps.Keys(x.dirty)) {
-		i, found := slices.BinarySearchFunc(rest, n, func(e *Entry, n Name) int {
-			return strings.Compare(string(e.Name), string(n))
-		})
+		i, found := slices.BinarySearchFunc(rest, n, func(e *Entry, n Name) int { return compareNames(e.Name, n) })
 		merged = append(merged, rest[:i]...)
 		if found {
 			i++
@@ -76,3 +74,6 @@ func (x *index) merge(names map[Name]*record) []*Entry {
 	}
 	return append(merged, rest...)
 }
+
+// compareNames orders names by their bytes.
+func compareNames(a, b Name) int { return strings.Compare(string(a), string(b)) }
