@@ -1,0 +1,104 @@
+package mux
+
+// Sizes of the chunks that a buffer is made of.
+const (
+	minChunk  = 512      // also what an empty buffer may keep
+	maxChunk  = 16 << 10 // these are used again, see chunkPool
+	freeLimit = 16       // chunks that a pool keeps: 256 KiB
+)
+
+// chunkPool keeps chunks of maxChunk bytes for the next buffer of the same
+// session. The session's tick empties it, so that an idle session holds none.
+type chunkPool struct {
+	free [][]byte
+}
+
+func (p *chunkPool) get(n int) []byte {
+	if n <= maxChunk/2 {
+		return make([]byte, 0, max(n, minChunk))
+	}
+	if last := len(p.free) - 1; last >= 0 {
+		c := p.free[last]
+		p.free = p.free[:last]
+		return c
+	}
+	return make([]byte, 0, maxChunk)
+}
+
+func (p *chunkPool) put(c []byte) {
+	if cap(c) == maxChunk && len(p.free) < freeLimit {
+		p.free = append(p.free, c[:0])
+	}
+}
+
+// buffer is a first-in first-out queue of bytes. What it holds is at most
+// about twice what is in it, however small the pieces are that it was filled
+// with: a new chunk is as large as all that is there already, within minChunk
+// and maxChunk.
+type buffer struct {
+	chunks [][]byte
+	off    int // read so far of chunks[0]
+	n      int // bytes in the queue
+	held   int // capacity of all chunks
+}
+
+func (b *buffer) append(p []byte, pool *chunkPool) {
+	for len(p) > 0 {
+		last := len(b.chunks) - 1
+		if last < 0 || len(b.chunks[last]) == cap(b.chunks[last]) {
+			c := pool.get(min(max(len(p), b.n), maxChunk))
+			b.chunks = append(b.chunks, c)
+			b.held += cap(c)
+			last++
+		}
+		c := b.chunks[last]
+		k := min(len(p), cap(c)-len(c))
+		b.chunks[last] = append(c, p[:k]...)
+		b.n += k
+		p = p[k:]
+	}
+}
+
+// read moves up to len(p) bytes out.
+func (b *buffer) read(p []byte, pool *chunkPool) int {
+	n := 0
+	for n < len(p) && b.n > 0 {
+		c := b.chunks[0]
+		k := copy(p[n:], c[b.off:])
+		n += k
+		b.n -= k
+		b.off += k
+		if b.off == len(c) {
+			b.shift(pool)
+		}
+	}
+	return n
+}
+
+// shift gives up the first chunk, all of which has been read.
+func (b *buffer) shift(pool *chunkPool) {
+	c := b.chunks[0]
+	b.off = 0
+	if len(b.chunks) == 1 && cap(c) == minChunk {
+		b.chunks[0] = c[:0] // for the next small message
+		return
+	}
+	b.held -= cap(c)
+	pool.put(c)
+	last := copy(b.chunks, b.chunks[1:])
+	b.chunks[last] = nil
+	b.chunks = b.chunks[:last]
+	if last == 0 {
+		b.chunks = nil
+	}
+}
+
+// drop empties the buffer and returns how many bytes were in it.
+func (b *buffer) drop(pool *chunkPool) int {
+	n := b.n
+	for _, c := range b.chunks {
+		pool.put(c)
+	}
+	*b = buffer{}
+	return n
+}

@@ -1,0 +1,359 @@
+package mux
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"net"
+	"sync"
+	"time"
+)
+
+const (
+	// flushTimeout bounds Close: what is queued has so long to leave.
+	flushTimeout = time.Second
+
+	// maxUnacked is how many opens may wait for the peer's ACK before Open
+	// waits: no more than the peer's backlog, or it would reset them.
+	maxUnacked = 64
+
+	// maxPongs is how many answers to pings wait for the peer to read.
+	maxPongs = 32
+)
+
+// state is where a session stands.
+//
+//	live ── Close ─────────────▶ draining ── queue is empty ──▶ (go-away 0) dead
+//	  ├──── peer breaks rules ─▶ refusing ────────────────────▶ (go-away 1) dead
+//	  └──── transport, Abort ──────────────────────────────────────────────▶ dead
+type state uint8
+
+const (
+	live state = iota
+	draining
+	refusing
+	dead
+)
+
+// Session is one connection that carries streams. All methods are safe for
+// concurrent use.
+type Session struct {
+	// set at construction
+	conn       net.Conn
+	cfg        Config
+	client     bool
+	done       chan struct{} // closed when the session is live no more
+	awayGot    chan struct{} // closed by the peer's first go-away
+	arrived    chan struct{} // one slot: streams may wait for Accept
+	mayOpen    chan struct{} // one slot: Open may try again
+	readerDone chan struct{} // closed when the reader has ended
+	writerDone chan struct{} // closed when the writer has ended
+	wg         sync.WaitGroup
+
+	in input // owned by readLoop
+
+	mu      sync.Mutex
+	work    sync.Cond // L is mu; the writer waits on it
+	state   state
+	err     error // why state is not live
+	streams map[uint32]*Stream
+	backlog []*Stream // waiting for Accept
+	nextID  uint64    // of our next Open; more than 2³² when used up
+	used    idSet     // ids that the peer has opened
+	unacked int       // own opens without an answer
+	held    int       // bytes of memory in the streams' receive buffers
+	heard   time.Time // when bytes last arrived
+	tick    *time.Timer
+	pool    chunkPool
+
+	// guarded by mu, too: what the writer has to send
+	ready    ring
+	queued   int // bytes in the streams' send buffers
+	pongs    []uint32
+	resets   idQueue
+	pingDue  bool
+	pings    uint32 // sent
+	awayDue  bool
+	awaySent bool
+	peerAway bool
+	raw      []byte // the writer's, kept between writes until a tick
+	writing  bool   // the writer uses raw
+	spare    []byte // the reader's big buffer while it uses the small one
+}
+
+// Client starts a session on the side that connected: it opens odd ids. It
+// owns conn and its deadlines from now on. CloseWrite and Abort() error of
+// conn are used where it has them.
+func Client(conn net.Conn, cfg Config) *Session { return start(conn, cfg, true) }
+
+// Server starts a session on the side that was connected to: it opens even
+// ids. Otherwise as Client.
+func Server(conn net.Conn, cfg Config) *Session { return start(conn, cfg, false) }
+
+func start(conn net.Conn, cfg Config, client bool) *Session {
+	s := &Session{
+		conn:       conn,
+		cfg:        cfg.withDefaults(),
+		client:     client,
+		done:       make(chan struct{}),
+		awayGot:    make(chan struct{}),
+		arrived:    make(chan struct{}, 1),
+		mayOpen:    make(chan struct{}, 1),
+		readerDone: make(chan struct{}),
+		writerDone: make(chan struct{}),
+		streams:    make(map[uint32]*Stream),
+		nextID:     2,
+		used:       idSet{next: 1},
+		heard:      time.Now(),
+	}
+	if client {
+		s.nextID, s.used.next = 1, 2
+	}
+	s.work.L = &s.mu
+	s.startTick()
+	s.wg.Go(s.readLoop)
+	s.wg.Go(s.writeLoop)
+	return s
+}
+
+// Open starts a stream. It does not wait for the peer to accept it; only when
+// 64 opens have no answer yet it waits for one, until ctx ends. A stream that
+// the peer does not take is reset, which its Read and Write tell. Errors:
+// ErrStreams, ErrGoAway, ctx's, and that of the ended session.
+func (s *Session) Open(ctx context.Context) (*Stream, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	for {
+		st, err := s.tryOpen()
+		if st != nil || err != nil {
+			return st, err
+		}
+		select {
+		case <-s.mayOpen:
+		case <-s.awayGot:
+		case <-s.done:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// tryOpen returns neither a stream nor an error when Open has to wait.
+func (s *Session) tryOpen() (*Stream, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.state != live:
+		return nil, s.err
+	case s.peerAway:
+		return nil, ErrGoAway
+	case len(s.streams) >= s.cfg.MaxStreams:
+		return nil, fmt.Errorf("%w: %d", ErrStreams, len(s.streams))
+	case s.nextID > math.MaxUint32:
+		return nil, fmt.Errorf("%w: no id is left", ErrStreams)
+	case s.unacked >= maxUnacked:
+		return nil, nil
+	}
+	st := s.addLocked(uint32(s.nextID))
+	s.nextID += 2
+	st.opening, st.unacked = true, true
+	if s.unacked++; s.unacked < maxUnacked {
+		notify(s.mayOpen)
+	}
+	s.scheduleLocked(st)
+	return st, nil
+}
+
+// Accept waits for a stream that the peer opened. Errors: ctx's, and that of
+// the ended session (io.EOF when the peer ended it in good order).
+func (s *Session) Accept(ctx context.Context) (*Stream, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	for {
+		st, err := s.tryAccept()
+		if st != nil || err != nil {
+			return st, err
+		}
+		select {
+		case <-s.arrived:
+		case <-s.done:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+func (s *Session) tryAccept() (*Stream, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.state != live {
+		return nil, s.err
+	}
+	if len(s.backlog) == 0 {
+		return nil, nil
+	}
+	st := s.backlog[0]
+	s.backlog[0] = nil
+	s.backlog = s.backlog[1:]
+	if len(s.backlog) > 0 {
+		notify(s.arrived)
+	} else {
+		s.backlog = nil
+	}
+	st.waiting, st.acking = false, true
+	s.scheduleLocked(st)
+	return st, nil
+}
+
+// GoAway tells the peer to open no more streams: those that it opens from now
+// on are reset. What is open goes on. The error is that of the ended session.
+func (s *Session) GoAway() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.state != live {
+		return s.err
+	}
+	if !s.awaySent {
+		s.awayDue = true
+		s.work.Signal()
+	}
+	return nil
+}
+
+// RemoteGoAway returns a channel that is closed by the peer's go-away.
+func (s *Session) RemoteGoAway() <-chan struct{} { return s.awayGot }
+
+// Close ends the session: what the streams have queued is sent, then a
+// go-away, and the peer has until one second from now to take it and to end
+// its side; then the connection is closed. Own streams are closed at once
+// with ErrSessionClosed; a stream of the peer that has not ended reads an
+// error there. Idempotent; waits for the session's goroutines.
+func (s *Session) Close() error {
+	s.end(draining, ErrSessionClosed)
+	t := time.NewTimer(flushTimeout)
+	defer t.Stop()
+	for _, ended := range []<-chan struct{}{s.writerDone, s.readerDone} {
+		select {
+		case <-ended:
+			continue
+		case <-t.C:
+		}
+		break
+	}
+	s.conn.Close() // its error tells nothing that anybody could act on
+	s.wg.Wait()
+	return nil
+}
+
+// Abort ends the session and the connection at once: nothing more is sent.
+// Streams here give err (ErrSessionClosed if nil), those of the peer an error.
+// Idempotent; waits for the session's goroutines.
+func (s *Session) Abort(err error) {
+	if err == nil {
+		err = ErrSessionClosed
+	} else if errors.Is(err, io.EOF) {
+		err = io.ErrUnexpectedEOF // io.EOF is kept for the clean end
+	}
+	s.end(dead, err)
+	s.hangUp()
+	s.wg.Wait()
+}
+
+// Done returns a channel that is closed when the session has ended.
+func (s *Session) Done() <-chan struct{} { return s.done }
+
+// Err returns nil while the session lives; then why it ended. io.EOF: the
+// peer sent a go-away and ended the connection while no stream was open.
+func (s *Session) Err() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.err
+}
+
+// NumStreams returns how many streams there are, of either side.
+func (s *Session) NumStreams() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.streams)
+}
+
+// end moves the session to a later state; the first error stays.
+func (s *Session) end(to state, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.endLocked(to, err)
+}
+
+func (s *Session) endLocked(to state, err error) {
+	if s.state != live {
+		if to == dead {
+			s.state = dead
+			s.work.Signal()
+		}
+		return
+	}
+	s.state, s.err = to, err
+	close(s.done)
+	s.work.Signal()
+	if s.tick != nil {
+		s.tick.Stop()
+	}
+	for _, st := range s.streams {
+		st.dieLocked(err)
+	}
+	s.streams, s.backlog = nil, nil
+}
+
+// hangUp closes the connection without an orderly end, if it has a way to.
+func (s *Session) hangUp() {
+	if a, ok := s.conn.(interface{ Abort() error }); ok {
+		a.Abort()
+		return
+	}
+	s.conn.Close()
+}
+
+// startTick begins the keepalive. A tick also gives up the memory that a busy
+// time has left behind.
+func (s *Session) startTick() {
+	if s.cfg.KeepAlive <= 0 {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.tick = time.AfterFunc(s.cfg.KeepAlive, s.onTick)
+}
+
+// onTick runs on the timer's goroutine, which nobody has to wait for: it only
+// marks what the writer is to do.
+func (s *Session) onTick() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.state != live {
+		return
+	}
+	s.pool.free, s.spare = nil, nil
+	if !s.writing {
+		s.raw = nil
+	}
+	next := s.cfg.KeepAlive
+	if quiet := time.Since(s.heard); quiet < next {
+		next -= quiet
+	} else {
+		s.pingDue = true
+		s.work.Signal()
+	}
+	s.tick.Reset(next)
+}
+
+// notify puts a token into a channel of one slot.
+func notify(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
