@@ -12,9 +12,14 @@ import (
 // channels of one session take turns, large enough that a copy is cheap.
 const relayPiece = 32 << 10
 
-// Pipe counts the bytes that a Relay has passed on, while it runs and after.
+// Pipe is one relay between two lanes. AB and BA count the bytes that it has
+// passed on, while it runs and after.
 type Pipe struct {
 	AB, BA atomic.Int64
+
+	// Broke, if set, is called once when a lane has broken, before both are
+	// aborted; with the side that broke. It should not take long.
+	Broke func(Side, error)
 }
 
 // Relay copies between two lanes until both directions have ended, and closes
@@ -32,7 +37,12 @@ func (p *Pipe) Relay(pool *sync.Pool, a, b Lane) error {
 	)
 	direction := func(dst, src Lane, from, to Side, n *atomic.Int64) {
 		if err := pump(pool, dst, src, from, to, n); err != nil {
-			once.Do(func() { first = err })
+			once.Do(func() {
+				first = err
+				if p.Broke != nil {
+					p.Broke(err.Side, err.Err)
+				}
+			})
 			a.Abort()
 			b.Abort()
 		}
@@ -73,7 +83,7 @@ func (e *LaneError) Error() string { return fmt.Sprintf("lane %c: %v", e.Side, e
 func (e *LaneError) Unwrap() error { return e.Err }
 
 // pump copies one direction until src ends, and passes the end on.
-func pump(pool *sync.Pool, dst, src Lane, from, to Side, n *atomic.Int64) error {
+func pump(pool *sync.Pool, dst, src Lane, from, to Side, n *atomic.Int64) *LaneError {
 	buf := pool.Get().(*[relayPiece]byte)
 	defer pool.Put(buf)
 	for {

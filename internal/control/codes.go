@@ -34,6 +34,12 @@ const (
 	Internal     Code = "internal"
 )
 
+// Codes returns all codes.
+func Codes() []Code {
+	return []Code{BadRequest, NotFound, NotAllowed, NameTaken, NameInvalid, NotOwner, Busy, Refused, Timeout,
+		RateLimited, Quota, Unavailable, Stale, PeerGone, PeerMismatch, ShuttingDown, Internal}
+}
+
 // Error returns the code.
 func (c Code) Error() string { return string(c) }
 

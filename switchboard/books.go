@@ -1,0 +1,112 @@
+package switchboard
+
+import (
+	"sync"
+	"time"
+
+	"github.com/cad2f06c/switchboard/channel"
+	"github.com/cad2f06c/switchboard/internal/control"
+	"github.com/cad2f06c/switchboard/names"
+	"github.com/cad2f06c/switchboard/shs"
+)
+
+// books is all that the server remembers: who is here, who owns what, who
+// watches, which channels wait for their callee. One lock guards it; nobody
+// holds it over I/O.
+type books struct {
+	limits Limits
+
+	mu       sync.Mutex
+	sessions map[uint64]*session
+	keys     map[shs.PublicKey]*keyBooks
+	registry *names.Registry
+	watches  map[*watch]struct{}
+	offers   map[channel.ID]*pendingOffer // waiting for accept on a new connection
+	last     uint64                       // session id, never used twice
+	total    int                          // admitted logins
+	stopping bool
+}
+
+// keyBooks is what the sessions of one key share.
+type keyBooks struct {
+	sessions int
+	tokens   float64 // calls that may be made at once
+	filled   time.Time
+}
+
+func (b *books) init(l Limits, now time.Time) {
+	b.limits = l
+	b.sessions = make(map[uint64]*session)
+	b.keys = make(map[shs.PublicKey]*keyBooks)
+	b.registry = names.New(names.Limits{NamesPerKey: l.NamesPerKey, WaitersPerName: l.WaitersPerName}, now)
+	b.watches = make(map[*watch]struct{})
+	b.offers = make(map[channel.ID]*pendingOffer)
+}
+
+// enter takes a session slot for key; leave gives it back.
+func (b *books) enter(key shs.PublicKey) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	k := b.keys[key]
+	switch {
+	case b.stopping:
+		return errStopping
+	case b.total >= b.limits.Sessions:
+		return errSessions
+	case k == nil:
+		k = &keyBooks{tokens: float64(b.limits.CallBurst), filled: time.Now()}
+		b.keys[key] = k
+	case k.sessions >= b.limits.SessionsPerKey:
+		return errKeySessions
+	}
+	k.sessions++
+	b.total++
+	return nil
+}
+
+func (b *books) leave(key shs.PublicKey) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.total--
+	if k := b.keys[key]; k.sessions == 1 {
+		delete(b.keys, key)
+	} else {
+		k.sessions--
+	}
+}
+
+// spend takes one call from the budget of a key.
+func (b *books) spend(key shs.PublicKey, now time.Time) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.stopping {
+		return control.ShuttingDown
+	}
+	k := b.keys[key]
+	rate, burst := float64(b.limits.CallRate), float64(b.limits.CallBurst)
+	k.tokens = min(burst, k.tokens+now.Sub(k.filled).Seconds()*rate)
+	k.filled = now
+	if k.tokens < 1 {
+		return control.RateLimited.With("too many calls; try again in a second")
+	}
+	k.tokens--
+	return nil
+}
+
+// publishLocked hands changes of the registry to those who watch them.
+func (b *books) publishLocked(changes []names.Change) {
+	for i := range changes {
+		ev := newEvent(&changes[i])
+		for w := range b.watches {
+			if w.pattern.Match(changes[i].Name) {
+				w.pushLocked(ev)
+			}
+		}
+	}
+}
+
+// dropLocked takes a session out of the registry and out of the books.
+func (b *books) dropLocked(id uint64) {
+	b.publishLocked(b.registry.Drop(time.Now(), id))
+	delete(b.sessions, id)
+}

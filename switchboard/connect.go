@@ -1,0 +1,174 @@
+package switchboard
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/cad2f06c/switchboard/channel"
+	"github.com/cad2f06c/switchboard/internal/control"
+	"github.com/cad2f06c/switchboard/names"
+)
+
+// errCallerGone ends an offer whose caller's lane has ended, or has carried a
+// byte before the answer.
+var errCallerGone = errors.New("the caller is gone")
+
+// call is a connect that was understood.
+type call struct {
+	args    control.ConnectArgs
+	name    names.Name // the called name, or
+	session uint64     // the called session, if name is empty
+	timeout time.Duration
+}
+
+// serveConnect makes a channel of the lane that a caller opened
+// (PROTOCOL.md §6).
+func (s *session) serveConnect(lane channel.Lane, req int32, args []json.RawMessage) {
+	c, err := s.parseConnect(args)
+	if err != nil {
+		refuse(lane, req, err)
+		return
+	}
+	timed, stop := context.WithTimeoutCause(s.ctx, c.timeout, control.Timeout.With("no answer in time"))
+	defer stop()
+	ctx, cancel := context.WithCancelCause(timed)
+	defer cancel(nil)
+	l, err := s.newLink(lane, cancel)
+	if err != nil {
+		refuse(lane, req, err)
+		return
+	}
+	defer l.over()
+
+	quiet := listenFor(lane, func() { cancel(errCallerGone) })
+	res, done, err := s.open(ctx, l, c)
+	if done != nil {
+		defer done()
+	}
+	if !quiet() { // the caller broke the silence, or is gone
+		err = errCallerGone
+	}
+	if err == nil {
+		err = reply(lane, req, res)
+	} else if err != errCallerGone {
+		s.log.Debug("connect refused", "to", c.args.To, "channel", l.id.String(), "err", err)
+		l.cancel(err)
+		l.abortCallee()
+		refuse(lane, req, err)
+		return
+	}
+	if err != nil {
+		l.end(reasonGone, s, err)
+		lane.Abort()
+		return
+	}
+	began := time.Now()
+	err = l.pipe.Relay(s.srv.buffers, lane, l.b)
+	s.log.Debug("channel ends", "channel", l.id.String(), "name", c.args.To, "in", l.pipe.AB.Load(),
+		"out", l.pipe.BA.Load(), "dur", time.Since(began).Round(time.Millisecond), "err", err)
+}
+
+// abortCallee resets the callee's lane, if there is one.
+func (l *link) abortCallee() {
+	if _, _, b := l.ends(); b != nil {
+		b.Abort()
+	}
+}
+
+// parseConnect checks what can be checked without the registry.
+func (s *session) parseConnect(args []json.RawMessage) (call, error) {
+	c := call{timeout: control.DefaultTimeoutMS * time.Millisecond}
+	if err := s.srv.spend(s.key, time.Now()); err != nil {
+		return c, err
+	}
+	if err := control.Decode(args, &c.args); err != nil {
+		return c, err
+	}
+	a := &c.args
+	if id, ok := control.ParseSession(a.To); ok {
+		c.session = id
+	} else if name, err := names.ParseName(a.To); err == nil {
+		c.name = name
+	} else {
+		return c, err
+	}
+	switch {
+	case len(a.Meta) > control.MaxMeta:
+		return c, control.BadRequest.With("meta is larger than 4 KiB")
+	case a.Epoch != nil && c.name == "":
+		return c, control.BadRequest.With("epoch needs a name")
+	case a.TimeoutMS != nil && (*a.TimeoutMS < control.MinTimeoutMS || *a.TimeoutMS > control.MaxTimeoutMS):
+		return c, control.BadRequest.With(fmt.Sprintf("timeout_ms is %d to %d", control.MinTimeoutMS, control.MaxTimeoutMS))
+	case a.Require:
+		return c, control.Unavailable.With("this server makes no direct links")
+	case a.Sealed:
+		return c, control.Unavailable.With("this server makes no sealed channels")
+	}
+	if a.TimeoutMS != nil {
+		c.timeout = time.Duration(*a.TimeoutMS) * time.Millisecond
+	}
+	return c, nil
+}
+
+// listenFor watches a lane that has to be silent until it is answered; broken
+// is called when it is not, or has ended. quiet ends the watch, and reports
+// whether the lane kept silent.
+func listenFor(lane channel.Lane, broken func()) (quiet func() bool) {
+	var wg sync.WaitGroup
+	silent := false
+	wg.Go(func() {
+		var b [1]byte
+		n, err := lane.Read(b[:])
+		if ne, ok := errors.AsType[net.Error](err); n == 0 && ok && ne.Timeout() {
+			silent = true
+			return
+		}
+		broken()
+	})
+	return func() bool {
+		lane.SetReadDeadline(time.Unix(1, 0)) // if it fails, the lane is dead and the read has ended
+		wg.Wait()
+		return silent && lane.SetReadDeadline(time.Time{}) == nil
+	}
+}
+
+// open finds the callee, offers it the channel and binds its lane. done, if
+// not nil, is to be called when the callee's lane is no longer used.
+func (s *session) open(ctx context.Context, l *link, c call) (*control.ConnectResult, func(), error) {
+	target, entry, err := s.reserve(ctx, c)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer s.srv.unreserve(target, s.key)
+
+	offer := control.OfferArgs{
+		Channel: l.id.String(),
+		Name:    c.args.To,
+		Peer: control.Caller{
+			ID:      s.key,
+			Session: s.name(),
+			Names:   texts(entry.callerNames),
+			Level:   level,
+		},
+		Meta:  c.args.Meta,
+		Epoch: entry.epoch,
+	}
+	var done func()
+	if entry.mux != nil {
+		err = s.offerOnStream(ctx, l, target, entry.mux, offer)
+	} else {
+		done, err = s.offerOnControl(ctx, l, target, entry.control, offer)
+	}
+	if err != nil {
+		return nil, done, err
+	}
+	return &control.ConnectResult{
+		Channel: offer.Channel,
+		Peer:    control.Callee{ID: target.key, Name: c.args.To, Session: target.name(), Epoch: entry.epoch},
+	}, done, nil
+}

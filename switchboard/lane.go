@@ -1,0 +1,152 @@
+package switchboard
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"time"
+
+	"github.com/cad2f06c/switchboard/channel"
+	"github.com/cad2f06c/switchboard/internal/control"
+	"github.com/cad2f06c/switchboard/internal/mux"
+	"github.com/cad2f06c/switchboard/muxrpc"
+)
+
+// serveLane reads a lane's first packet, which decides what the lane is: a
+// channel, or a control lane (PROTOCOL.md §3). A lane that is the whole
+// connection is single. An error ends the session; what concerns only a yamux
+// lane ends that lane and is nil.
+func (s *session) serveLane(lane channel.Lane, single bool) error {
+	stop := context.AfterFunc(s.ctx, func() { lane.Abort() })
+	defer stop()
+	p, err := firstPacket(lane)
+	if err != nil {
+		lane.Abort()
+		if single || errors.Is(err, muxrpc.ErrTooLarge) {
+			return err
+		}
+		return nil
+	}
+	if req, err := muxrpc.ParseRequest(p); err == nil && p.Flags&muxrpc.FlagStream != 0 {
+		switch req.Name {
+		case control.MethodConnect:
+			s.serveConnect(lane, p.Req, req.Args)
+			return nil
+		case control.MethodAccept:
+			s.serveAccept(lane, p.Req, req.Args)
+			return nil
+		}
+	}
+	if !stop() {
+		return context.Cause(s.ctx)
+	}
+	return s.serveControl(lane, p, single)
+}
+
+// firstPacket waits for the first packet of a lane, complete within 10 s.
+func firstPacket(lane channel.Lane) (muxrpc.Packet, error) {
+	if err := lane.SetReadDeadline(time.Now().Add(firstPacketTimeout)); err != nil {
+		return muxrpc.Packet{}, err
+	}
+	p, err := muxrpc.ReadPacket(lane, control.MaxServerBody)
+	if err != nil {
+		return muxrpc.Packet{}, err
+	}
+	return p, lane.SetReadDeadline(time.Time{})
+}
+
+// serveControl answers the calls of a control lane until it ends. A lane that
+// ends in order, or is reset, is the peer's choice; a broken packet or a peer
+// that takes nothing ends the session.
+func (s *session) serveControl(lane channel.Lane, first muxrpc.Packet, single bool) error {
+	h := &handler{sess: s, ready: make(chan struct{})}
+	rpc := muxrpc.NewSession(lane, muxrpc.Config{
+		Handler:      h,
+		MaxBody:      control.MaxServerBody,
+		Limit:        s.calls,
+		Exempt:       []string{control.MethodManifest},
+		First:        &first,
+		WriteTimeout: writeTimeout,
+	})
+	s.srv.mu.Lock()
+	s.rpcs[rpc] = struct{}{}
+	if single {
+		s.control = rpc
+	}
+	s.srv.mu.Unlock()
+	close(h.ready) // the first call may make the session callable: only now
+
+	select {
+	case <-rpc.Done():
+	case <-s.ctx.Done():
+	}
+	rpc.Close()
+	s.srv.mu.Lock()
+	delete(s.rpcs, rpc)
+	s.srv.mu.Unlock()
+	if err := rpc.Err(); !cleanEnd(err) && !errors.Is(err, mux.ErrReset) {
+		return err
+	}
+	return nil
+}
+
+// packet is a request or an answer that fills a whole lane: no session keeps
+// its books.
+func packet(flags byte, req int32, v any) (muxrpc.Packet, error) {
+	body, err := json.Marshal(v)
+	if err != nil {
+		return muxrpc.Packet{}, err
+	}
+	return muxrpc.Packet{Flags: flags, Req: req, Body: body}, nil
+}
+
+// request is the body of a call that the server makes; it always says its type.
+type request struct {
+	Name []string `json:"name"`
+	Args []any    `json:"args"`
+	Type string   `json:"type"`
+}
+
+// reply answers the opener of a lane; the lane is raw from there.
+func reply(lane channel.Lane, req int32, v any) error {
+	return writeAnswer(lane, muxrpc.FlagStream|muxrpc.FlagJSON, req, v)
+}
+
+// refuse answers the opener of a lane with an error, and ends the lane once
+// the opener has ended it too; what still comes until then is dropped.
+func refuse(lane channel.Lane, req int32, err error) {
+	werr := writeAnswer(lane, muxrpc.FlagStream|muxrpc.FlagEnd|muxrpc.FlagJSON, req, control.ToWire(err))
+	if werr == nil {
+		werr = lane.CloseWrite()
+	}
+	if werr != nil {
+		lane.Abort()
+		return
+	}
+	linger(lane)
+}
+
+func writeAnswer(lane channel.Lane, flags byte, req int32, v any) error {
+	p, err := packet(flags, -req, v)
+	if err != nil {
+		return err
+	}
+	if err := lane.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
+		return err
+	}
+	if err := muxrpc.WritePacket(lane, p); err != nil {
+		return err
+	}
+	return lane.SetWriteDeadline(time.Time{})
+}
+
+// linger takes what an opener still sends on a lane that we have ended, so
+// that our last words are not lost to a reset.
+func linger(lane channel.Lane) {
+	if err := lane.SetReadDeadline(time.Now().Add(lingerTimeout)); err == nil {
+		// Whatever ends the copy ends the lane.
+		_, _ = io.CopyN(io.Discard, lane, control.MaxServerBody)
+	}
+	lane.Close()
+}

@@ -1,0 +1,297 @@
+package switchboard
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/cad2f06c/switchboard/channel"
+	"github.com/cad2f06c/switchboard/internal/control"
+	"github.com/cad2f06c/switchboard/internal/mux"
+	"github.com/cad2f06c/switchboard/muxrpc"
+	"github.com/cad2f06c/switchboard/shs"
+)
+
+// Reasons of channel.close (PROTOCOL.md §6).
+const (
+	reasonGone  = "peer_gone"  // the session or connection of the other end died
+	reasonReset = "peer_reset" // the other end reset the channel
+	reasonStop  = "shutting_down"
+)
+
+// link is a channel in the server's books, from the connect that asks for it
+// until both lanes have ended.
+//
+//	pending ──the callee answers──▸ bound ──both directions ended──▸ over
+//	   └── refused, timeout, an end is gone ──▸ over ◂── broken ──┘
+type link struct {
+	// set at construction
+	srv    *Server
+	id     channel.ID
+	caller *session
+	a      channel.Lane // the caller's
+	cancel context.CancelCauseFunc
+
+	pipe channel.Pipe
+	told sync.Once
+
+	// guarded by srv.mu
+	b       channel.Lane // the callee's; nil while pending
+	callee  *session     // whose lane b is
+	offered *session     // which session was called; the same unless it came on a new connection
+}
+
+// newLink enters a connect into the books of its session.
+func (s *session) newLink(lane channel.Lane, cancel context.CancelCauseFunc) (*link, error) {
+	l := &link{srv: s.srv, id: channel.NewID(), caller: s, a: lane, cancel: cancel}
+	l.pipe.Broke = l.broke
+	s.srv.mu.Lock()
+	defer s.srv.mu.Unlock()
+	if s.leaving || s.srv.stopping {
+		return nil, control.ShuttingDown
+	}
+	s.links[l] = struct{}{}
+	return l, nil
+}
+
+// bind gives the link its callee. It fails if either end is gone already.
+func (l *link) bind(b channel.Lane, callee, offered *session) error {
+	l.srv.mu.Lock()
+	l.b, l.callee, l.offered = b, callee, offered
+	callee.links[l] = struct{}{}
+	for _, t := range l.talksLocked() {
+		t.sess.talks[t.with]++
+	}
+	l.srv.mu.Unlock()
+	// kill cancels first and looks for links then, so one of the two sees it.
+	if callee.ctx.Err() != nil {
+		return control.PeerGone
+	}
+	return context.Cause(l.caller.ctx)
+}
+
+// talk says that a session shares an open channel with a key, which may call
+// it back by its id.
+type talk struct {
+	sess *session
+	with shs.PublicKey
+}
+
+// talksLocked lists them; nil while pending.
+func (l *link) talksLocked() []talk {
+	if l.callee == nil {
+		return nil
+	}
+	ts := []talk{{l.caller, l.callee.key}, {l.callee, l.caller.key}}
+	if l.offered != l.callee {
+		ts = append(ts, talk{l.offered, l.caller.key})
+	}
+	return ts
+}
+
+// over takes the link out of the books.
+func (l *link) over() {
+	l.srv.mu.Lock()
+	defer l.srv.mu.Unlock()
+	for _, t := range l.talksLocked() {
+		if t.sess.talks[t.with]--; t.sess.talks[t.with] == 0 {
+			delete(t.sess.talks, t.with)
+		}
+	}
+	l.caller.dropLinkLocked(l)
+	if l.callee != nil {
+		l.callee.dropLinkLocked(l)
+	}
+}
+
+func (s *session) dropLinkLocked(l *link) {
+	delete(s.links, l)
+	if len(s.links) == 0 && s.idle != nil {
+		close(s.idle)
+		s.idle = nil
+	}
+}
+
+// ends returns the sessions that can be told of the link's end, and its lanes.
+func (l *link) ends() (caller, callee *session, b channel.Lane) {
+	l.srv.mu.Lock()
+	defer l.srv.mu.Unlock()
+	return l.caller, l.offered, l.b
+}
+
+// end breaks the channel for a reason: it tells both ends, but for the one
+// that is the cause, and resets both lanes.
+func (l *link) end(reason string, cause *session, err error) {
+	caller, callee, b := l.ends()
+	l.told.Do(func() {
+		for _, s := range []*session{caller, callee} {
+			if b != nil && s != cause {
+				s.notify(l.id, reason)
+			}
+		}
+	})
+	l.cancel(err)
+	if b != nil {
+		l.a.Abort()
+		b.Abort()
+	}
+}
+
+// broke is called by the relay when one lane has broken, before it resets the
+// other.
+func (l *link) broke(side channel.Side, err error) {
+	survivor, callee, _ := l.ends()
+	if side == channel.A {
+		survivor = callee
+	}
+	reason := reasonGone
+	if errors.Is(err, mux.ErrReset) {
+		reason = reasonReset
+	}
+	l.told.Do(func() { survivor.notify(l.id, reason) })
+}
+
+// notify tells a session that takes calls why a channel ends. On yamux the
+// call is on its way when notify returns, so the reset that follows is behind
+// it. The answer is taken in the background. A peer that does not take the
+// call learns of the end by the reset alone.
+func (s *session) notify(id channel.ID, reason string) {
+	s.srv.mu.Lock()
+	m, rpc := s.mux, s.control
+	s.srv.mu.Unlock()
+	args := control.ChannelCloseArgs{Channel: id.String(), Reason: reason}
+	ctx, cancel := context.WithTimeout(s.ctx, noticeTimeout)
+	if m != nil {
+		stream, err := callStream(ctx, m, control.MethodChannelClose, "async", args)
+		if err != nil {
+			cancel()
+			return
+		}
+		s.srv.wg.Go(func() {
+			defer cancel()
+			// The answer is `true`, and its lack changes nothing.
+			_, _ = muxrpc.ReadPacket(stream, control.MaxServerBody)
+			stream.Close()
+		})
+		return
+	}
+	s.srv.wg.Go(func() {
+		defer cancel()
+		if rpc != nil {
+			_ = rpc.Call(ctx, control.MethodChannelClose, args, nil) // as above
+		}
+	})
+}
+
+// callStream opens a stream to a peer and writes a call on it. The stream dies
+// with ctx's deadline.
+func callStream(ctx context.Context, m *mux.Session, name, kind string, args any) (*mux.Stream, error) {
+	stream, err := m.Open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	flags := muxrpc.FlagJSON
+	if kind != "async" {
+		flags |= muxrpc.FlagStream
+	}
+	p, err := packet(flags, 1, request{Name: strings.Split(name, "."), Args: []any{args}, Type: kind})
+	if err == nil {
+		if deadline, ok := ctx.Deadline(); ok {
+			err = stream.SetDeadline(deadline)
+		}
+	}
+	if err == nil {
+		err = muxrpc.WritePacket(stream, p)
+	}
+	if err != nil {
+		stream.Abort()
+		return nil, err
+	}
+	return stream, nil
+}
+
+// revoke ends all channels of a session, and waits until they are told.
+func (s *session) revoke(reason string, err error) {
+	var wg sync.WaitGroup
+	for _, l := range s.openLinks() {
+		wg.Go(func() { l.end(reason, nil, err) })
+	}
+	wg.Wait()
+}
+
+// leave ends a session in good order: no new channels, what is open may finish
+// within grace, then goodbye.
+func (s *session) leave(grace context.Context) {
+	idle := make(chan struct{})
+	s.srv.mu.Lock()
+	s.leaving = true
+	s.idle = idle
+	if len(s.links) == 0 {
+		close(idle)
+		s.idle = nil
+	}
+	m := s.mux
+	pending := make([]*link, 0, len(s.links))
+	for l := range s.links {
+		if l.b == nil {
+			pending = append(pending, l)
+		}
+	}
+	rpcs := make([]*muxrpc.Session, 0, len(s.rpcs))
+	for rpc := range s.rpcs {
+		rpcs = append(rpcs, rpc)
+	}
+	s.srv.mu.Unlock()
+
+	for _, l := range pending {
+		l.cancel(control.ShuttingDown)
+	}
+	if m != nil {
+		// A peer that cannot be told to open no more finds its opens refused.
+		_ = m.GoAway()
+	}
+	select {
+	case <-idle:
+	case <-grace.Done():
+		s.revoke(reasonStop, control.ShuttingDown)
+	case <-s.ctx.Done():
+	}
+	bye, cancel := context.WithTimeout(s.ctx, goodbyeTimeout)
+	defer cancel()
+	var wg sync.WaitGroup
+	for _, rpc := range rpcs {
+		wg.Go(func() { _ = rpc.Goodbye(bye) }) // best effort: the end follows anyway
+	}
+	wg.Wait()
+	s.kill(control.ShuttingDown)
+}
+
+// drain is the stop of Serve: see there.
+func (s *Server) drain(life context.Context) {
+	s.mu.Lock()
+	s.stopping = true
+	sessions := make([]*session, 0, len(s.sessions))
+	for _, sess := range s.sessions {
+		sessions = append(sessions, sess)
+	}
+	for w := range s.watches {
+		w.endLocked(control.ShuttingDown)
+	}
+	s.mu.Unlock()
+	s.log.Info("stopping", "sessions", len(sessions))
+	for _, h := range s.half {
+		h.close()
+	}
+	grace, cancel := context.WithTimeout(life, s.cfg.DrainTimeout)
+	defer cancel()
+	var wg sync.WaitGroup
+	for _, sess := range sessions {
+		wg.Go(func() { sess.leave(grace) })
+	}
+	wg.Wait()
+	began := time.Now()
+	s.wg.Wait()
+	s.log.Info("stopped", "dur", time.Since(began).Round(time.Millisecond))
+}

@@ -1,0 +1,213 @@
+package switchboard
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/cad2f06c/switchboard/channel"
+	"github.com/cad2f06c/switchboard/internal/control"
+	"github.com/cad2f06c/switchboard/internal/mux"
+	"github.com/cad2f06c/switchboard/muxrpc"
+	"github.com/cad2f06c/switchboard/names"
+	"github.com/cad2f06c/switchboard/shs"
+)
+
+// Why a session ends, besides what its connection says.
+var (
+	errFirstByte = errors.New("the first byte is of no kind of lane")
+	errCameWent  = errors.New("came and went")
+)
+
+// session is one authenticated connection of a peer, from the handshake to
+// its end.
+//
+//	peek ─┬─ yamux: every stream is a lane; takes calls on streams of ours
+//	      ├─ single lane, control: takes calls on that lane
+//	      └─ single lane, channel: takes no calls
+type session struct {
+	// set at construction
+	srv       *Server
+	id        uint64
+	key       shs.PublicKey
+	transport string
+	conn      *shs.Conn
+	log       *slog.Logger
+	began     time.Time
+	calls     *muxrpc.Limit // in flight on all its lanes
+	ctx       context.Context
+	cancel    context.CancelCauseFunc
+
+	lanes sync.WaitGroup // one goroutine per yamux lane
+
+	// guarded by srv.mu
+	mux      *mux.Session                 // nil without yamux
+	control  *muxrpc.Session              // without yamux: its one lane, if that is a control lane
+	rpcs     map[*muxrpc.Session]struct{} // all control lanes
+	links    map[*link]struct{}           // channels with an end on a lane of this session
+	idle     chan struct{}                // closed when links becomes empty; nil while nobody asks
+	talks    map[shs.PublicKey]int        // keys with an open channel to this session
+	watches  int
+	offers   int                   // pending at this callee
+	callers  map[shs.PublicKey]int // of these, by the caller's key
+	slotFree chan struct{}         // closed when a pending offer ends; nil while nobody waits
+	leaving  bool                  // drained: no new channels
+}
+
+// newSession enters an authenticated connection into the books.
+func (s *Server) newSession(life context.Context, conn *shs.Conn, o origin) *session {
+	sess := &session{
+		srv:       s,
+		key:       conn.RemoteKey(),
+		transport: o.transport,
+		conn:      conn,
+		began:     time.Now(),
+		calls:     muxrpc.NewLimit(s.cfg.Limits.Calls),
+		rpcs:      make(map[*muxrpc.Session]struct{}),
+		links:     make(map[*link]struct{}),
+		talks:     make(map[shs.PublicKey]int),
+		callers:   make(map[shs.PublicKey]int),
+	}
+	sess.ctx, sess.cancel = context.WithCancelCause(life)
+	s.mu.Lock()
+	s.last++
+	sess.id = s.last
+	s.sessions[sess.id] = sess
+	if s.stopping { // entered behind drain's back
+		sess.leaving = true
+		sess.cancel(control.ShuttingDown)
+	}
+	s.mu.Unlock()
+	sess.log = s.log.With("peer", sess.key, "session", sess.name())
+	sess.log.Info("session begins", "transport", o.transport, "remote", conn.RemoteAddr().String(),
+		"mode", conn.Mode().String(), "pid", o.pid)
+	return sess
+}
+
+// name returns the session id as it stands on the wire.
+func (s *session) name() string { return control.FormatSession(s.id) }
+
+// owner returns the session as the registry knows it.
+func (s *session) owner() names.Owner {
+	return names.Owner{Session: s.id, Key: s.key, Transport: s.transport}
+}
+
+// run serves the session until it ends, and cleans up after it.
+func (s *session) run() {
+	err := s.serve()
+	s.kill(err)
+	s.srv.mu.Lock()
+	s.srv.dropLocked(s.id)
+	m := s.mux
+	s.srv.mu.Unlock()
+	if m != nil {
+		m.Close()
+	}
+	s.lanes.Wait()
+	s.conn.Close()
+	if cause := context.Cause(s.ctx); cause != nil && (err == nil || errors.Is(err, context.Canceled)) {
+		err = cause
+	}
+	s.log.Info("session ends", "dur", time.Since(s.began).Round(time.Millisecond), "err", err)
+}
+
+// kill ends the session for a reason: whoever works for it stops, and its
+// channels are reset at both ends, each in a goroutine of its own because the
+// other end is told first.
+func (s *session) kill(cause error) {
+	s.cancel(cause)
+	reason := reasonGone
+	if errors.Is(cause, control.ShuttingDown) {
+		reason = reasonStop
+	}
+	for _, l := range s.openLinks() {
+		s.srv.wg.Go(func() { l.end(reason, s, cause) })
+	}
+}
+
+// serve lets the first byte pick what the connection is (PROTOCOL.md §3).
+func (s *session) serve() error {
+	stop := context.AfterFunc(s.ctx, func() { s.conn.Abort() })
+	kind, err := s.peek()
+	if !stop() || err != nil {
+		return err
+	}
+	switch kind {
+	case 0x00:
+		return s.serveMux()
+	case 0x02, 0x0a:
+		return s.serveLane(s.conn, true)
+	}
+	s.conn.Abort()
+	return errFirstByte
+}
+
+// peek looks at the first byte without consuming it. Nine zero bytes are no
+// yamux header but the goodbye of a muxrpc client that came and went.
+func (s *session) peek() (byte, error) {
+	if err := s.conn.SetReadDeadline(time.Now().Add(firstByteTimeout)); err != nil {
+		return 0, err
+	}
+	b, err := s.conn.Peek(1)
+	if err != nil {
+		return 0, err
+	}
+	kind := b[0]
+	if kind == 0 {
+		if b, err = s.conn.Peek(len(goodbye)); err != nil {
+			return 0, err
+		}
+		if [9]byte(b) == goodbye {
+			s.conn.SetWriteDeadline(time.Now().Add(goodbyeTimeout))
+			s.conn.Write(goodbye[:])
+			return 0, errCameWent
+		}
+	}
+	return kind, s.conn.SetReadDeadline(time.Time{})
+}
+
+// goodbye is the empty packet that ends a muxrpc session.
+var goodbye [9]byte
+
+// serveMux runs a yamux session: each of its streams is a lane.
+func (s *session) serveMux() error {
+	m := mux.Server(s.conn, mux.Config{MaxStreams: s.srv.limits.Lanes, WriteTimeout: writeTimeout, Log: s.log})
+	s.srv.mu.Lock()
+	s.mux = m
+	s.srv.mu.Unlock()
+	for {
+		stream, err := m.Accept(s.ctx)
+		if err != nil {
+			return err
+		}
+		s.lanes.Go(func() {
+			if err := s.serveLane(stream, false); err != nil {
+				s.kill(err)
+			}
+		})
+	}
+}
+
+// openLinks returns the channels of the session.
+func (s *session) openLinks() []*link {
+	s.srv.mu.Lock()
+	defer s.srv.mu.Unlock()
+	links := make([]*link, 0, len(s.links))
+	for l := range s.links {
+		links = append(links, l)
+	}
+	return links
+}
+
+// takesCallsLocked reports whether the server can call the session.
+func (s *session) takesCallsLocked() bool { return !s.leaving && (s.mux != nil || s.control != nil) }
+
+// cleanEnd reports whether err is the end of a lane or session that nobody
+// needs to hear of.
+func cleanEnd(err error) bool { return err == nil || errors.Is(err, io.EOF) }
+
+var _ channel.Lane = (*shs.Conn)(nil)
+var _ channel.Lane = (*mux.Stream)(nil)

@@ -1,0 +1,116 @@
+// Package switchboard is the server: one place where programs meet.
+//
+// A peer dials a well-known socket, proves an Ed25519 key by Secret Handshake,
+// may claim names, asks who is here, is told who comes and goes, and opens
+// channels to others by name; the server relays a channel's bytes without
+// looking at them. PROTOCOL.md is the contract.
+//
+// The path of a connection, to be read in server.go, session.go, lane.go,
+// methods.go and connect.go, in this order:
+//
+//	Serve accepts and starts a goroutine for the connection
+//	→ the handshake runs under one deadline, admit decides on the proven key
+//	→ the first byte picks a yamux session or a single lane
+//	→ each lane reads one packet: a channel begins, or control calls follow
+//	→ a control call is answered from the method table
+//	→ connect resolves the name, offers the channel to its owner, relays
+//
+// When a session ends it gives back its names, resets its channels, waits for
+// its goroutines and logs one line.
+//
+// Goroutines: one per listener; one per connection; on yamux two for the
+// session and one per lane; one per control lane's reader and writer; one per
+// watch; one more per relayed channel. Serve returns after the last of them.
+package switchboard
+
+import (
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/cad2f06c/switchboard/shs"
+)
+
+// Config is the configuration of a Server. It is copied by New. The zero value
+// of each field but Key works and is closed: without Authorized nobody is
+// admitted over TCP.
+type Config struct {
+	// Key is the server's identity.
+	Key shs.PrivateKey
+	// NetworkKey is the network that the server belongs to; zero is
+	// shs.DefaultNetworkKey.
+	NetworkKey shs.NetworkKey
+	// Authorized are the keys that are admitted over TCP, with a comment for
+	// people. Nil means that no list was given: Serve then refuses to serve a
+	// TCP listener with ErrNoAuthorized.
+	Authorized map[shs.PublicKey]string
+	// Version is what whoami reports as the server's version.
+	Version string
+	// Limits bound what peers may hold; zero fields take the defaults.
+	Limits Limits
+	// DrainTimeout is how long open channels may go on after Serve's context
+	// has ended. Default 5 s.
+	DrainTimeout time.Duration
+	// Log receives the server's records. Nil discards them.
+	Log *slog.Logger
+}
+
+// Limits are the bounds on what a peer may hold (PROTOCOL.md §10). A zero
+// field takes the default in brackets.
+type Limits struct {
+	Sessions        int // of all peers together [4096]; over it a login is refused
+	SessionsPerKey  int // [64]; over it a login is refused
+	HalfOpen        int // connections in handshake per transport [1024 net, 128 others]; over it the oldest is closed
+	Lanes           int // per session, both directions [1024]; over it a yamux stream is reset
+	Calls           int // calls and streams in flight per session [64]; over it busy
+	Watches         int // per session [16]; over it quota
+	WatchEvents     int // waiting for one watch [256]; over it lagged
+	WatchBytes      int // waiting for one watch [256 KiB]; over it lagged
+	Offers          int // pending at one callee [64]; a connect over it waits, then busy
+	OffersPerCaller int // of these from one key [8]; likewise
+	NamesPerKey     int // owned and waited for [16]; over it quota
+	WaitersPerName  int // [64]; over it quota
+	CallRate        int // calls per second and key [2000]; over it rate_limited
+	CallBurst       int // calls at once and key [4000]; likewise
+}
+
+// Times that are part of the contract (PROTOCOL.md §2, §3, §6).
+const (
+	handshakeTimeout   = 5 * time.Second
+	firstByteTimeout   = 30 * time.Second
+	firstPacketTimeout = 10 * time.Second
+	writeTimeout       = 10 * time.Second
+	lingerTimeout      = 5 * time.Second // for a peer to end a lane that we have ended
+	goodbyeTimeout     = time.Second
+	noticeTimeout      = 2 * time.Second // for a peer to take a channel.close
+	drainTimeout       = 5 * time.Second
+)
+
+// Errors of New and Serve.
+var (
+	// ErrNoAuthorized says that a TCP listener was given without a list of
+	// authorized keys.
+	ErrNoAuthorized = errors.New("switchboard: a TCP listener needs an authorized_peers list")
+	// ErrNoKey says that Config.Key is missing.
+	ErrNoKey = errors.New("switchboard: the server needs a key")
+	// ErrServed says that Serve was called a second time.
+	ErrServed = errors.New("switchboard: Serve may be called once")
+)
+
+// withDefaults fills in the fields that are zero.
+func (l Limits) withDefaults() Limits {
+	for _, f := range []struct {
+		p *int
+		n int
+	}{
+		{&l.Sessions, 4096}, {&l.SessionsPerKey, 64}, {&l.Lanes, 1024}, {&l.Calls, 64},
+		{&l.Watches, 16}, {&l.WatchEvents, 256}, {&l.WatchBytes, 256 << 10},
+		{&l.Offers, 64}, {&l.OffersPerCaller, 8}, {&l.NamesPerKey, 16}, {&l.WaitersPerName, 64},
+		{&l.CallRate, 2000}, {&l.CallBurst, 4000},
+	} {
+		if *f.p == 0 {
+			*f.p = f.n
+		}
+	}
+	return l
+}

@@ -1,0 +1,254 @@
+package switchboard
+
+import (
+	"encoding/json"
+	"sync"
+	"time"
+
+	"github.com/cad2f06c/switchboard/internal/control"
+	"github.com/cad2f06c/switchboard/muxrpc"
+	"github.com/cad2f06c/switchboard/names"
+)
+
+// A watch that lags this often within this time ends (PROTOCOL.md §5).
+const (
+	maxLags   = 3
+	lagWindow = time.Minute
+)
+
+// event is one change as all its watchers get it; it is written once, when the
+// first of them asks.
+type event struct {
+	change *names.Change
+	text   func() json.RawMessage
+	size   int // of the text, nearly: what a queue is charged
+}
+
+// eventSize is the size of an event's text without its name and info, nearly.
+const eventSize = 320
+
+func newEvent(c *names.Change) *event {
+	size := eventSize + len(c.Name)
+	if c.Entry != nil {
+		size += len(c.Name) + len(c.Entry.Info)
+	}
+	return &event{change: c, size: size, text: sync.OnceValue(func() json.RawMessage { return changeText(c) })}
+}
+
+// changeText writes a change as an EVENT.
+func changeText(c *names.Change) json.RawMessage {
+	ev := control.Event{Rev: c.Rev, Type: string(c.Kind), Name: string(c.Name)}
+	if c.Entry != nil && c.Kind != names.Disconnected {
+		e := wireEntry(c.Entry)
+		ev.Entry = &e
+	}
+	if c.Was != nil {
+		ev.Was = &control.Was{ID: c.Was.Key, Session: control.FormatSession(c.Was.Session), Epoch: c.Was.Epoch}
+	}
+	return text(ev)
+}
+
+// text marshals an event. It cannot fail: the parts are strings, numbers, and
+// JSON that was checked when it came in.
+func text(ev control.Event) json.RawMessage {
+	raw, err := json.Marshal(ev)
+	if err != nil {
+		panic("switchboard: an event that is not JSON: " + err.Error())
+	}
+	return raw
+}
+
+// watch is one names.watch. Its goroutine sends; publishLocked fills its
+// queue. The queue is bounded: over the bound everything in it is forgotten,
+// and the goroutine sends lagged and a fresh snapshot instead.
+type watch struct {
+	// set at construction
+	sess    *session
+	call    *muxrpc.Call
+	pattern names.Pattern
+	wake    chan struct{} // one token: the queue or what ended it has changed
+
+	// owned by run
+	lags []time.Time
+
+	// guarded by srv.mu
+	queue  []*event
+	bytes  int
+	lagged bool
+	ended  error
+}
+
+// watch begins a names.watch.
+func (s *session) watch(c *muxrpc.Call) {
+	var args control.WatchArgs
+	err := control.Decode(c.Args(), &args)
+	w := &watch{sess: s, call: c, wake: make(chan struct{}, 1)}
+	if err == nil {
+		w.pattern, err = parseMatch(args.Match)
+	}
+	if err != nil {
+		s.reply(c, nil, err)
+		return
+	}
+
+	srv := s.srv
+	srv.mu.Lock()
+	if s.watches >= srv.limits.Watches {
+		srv.mu.Unlock()
+		s.reply(c, nil, control.Quota.With("too many watches on this session"))
+		return
+	}
+	s.watches++
+	b := w.beginLocked(args.Since)
+	srv.watches[w] = struct{}{}
+	srv.mu.Unlock()
+
+	c.Go(func() {
+		err := w.run(b)
+		srv.mu.Lock()
+		delete(srv.watches, w)
+		s.watches--
+		srv.mu.Unlock()
+		if err != nil {
+			err = control.ToWire(err)
+		}
+		// The stream may be gone with its lane; then nobody is left to be told.
+		_ = c.Stream().CloseSend(err)
+	})
+}
+
+// beginning is what a watch sends first: a snapshot, or the changes since a
+// rev. Both are drawn in one step with the registration, and are shared with
+// the registry, not copied: they do not count in the queue.
+type beginning struct {
+	lagged  bool
+	rev     uint64
+	entries []*names.Entry
+	changes []names.Change
+}
+
+func (w *watch) beginLocked(since *uint64) beginning {
+	reg := w.sess.srv.registry
+	if since != nil {
+		if changes, ok := reg.Since(*since); ok {
+			rev, _ := reg.Snapshot(time.Now())
+			return beginning{rev: rev, changes: changes}
+		}
+	}
+	rev, entries := reg.Snapshot(time.Now())
+	return beginning{lagged: since != nil, rev: rev, entries: entries}
+}
+
+// run sends until the watch ends: by the peer, by the session, or by lagging.
+func (w *watch) run(b beginning) error {
+	if err := w.sendBeginning(b); err != nil {
+		return err
+	}
+	ctx := w.call.Context()
+	for {
+		ev, b, err := w.next()
+		switch {
+		case err != nil:
+			return err
+		case b != nil:
+			if err := w.sendBeginning(*b); err != nil {
+				return err
+			}
+		case ev != nil:
+			if err := w.call.Stream().Send(ev.text()); err != nil {
+				return err
+			}
+		default:
+			select {
+			case <-w.wake:
+			case <-ctx.Done():
+				return nil
+			}
+		}
+	}
+}
+
+// next takes what is to be sent: an event, or a new beginning after a lag, or
+// nothing yet.
+func (w *watch) next() (*event, *beginning, error) {
+	w.sess.srv.mu.Lock()
+	defer w.sess.srv.mu.Unlock()
+	switch {
+	case w.ended != nil:
+		return nil, nil, w.ended
+	case w.lagged:
+		now := time.Now()
+		w.lags = append(w.lags, now)
+		if n := len(w.lags); n >= maxLags && now.Sub(w.lags[n-maxLags]) < lagWindow {
+			return nil, nil, control.Quota.With("the watch lagged three times in a minute")
+		}
+		w.lags = w.lags[max(0, len(w.lags)-maxLags):]
+		w.lagged = false
+		b := w.beginLocked(nil)
+		b.lagged = true
+		return nil, &b, nil
+	case len(w.queue) > 0:
+		ev := w.queue[0]
+		w.queue = w.queue[1:]
+		w.bytes -= ev.size
+		return ev, nil, nil
+	}
+	return nil, nil, nil
+}
+
+// pushLocked queues an event, or gives up the queue if it is full. While it
+// waits to send a snapshot nothing is queued: the snapshot will hold it.
+func (w *watch) pushLocked(ev *event) {
+	if w.lagged {
+		return
+	}
+	l := &w.sess.srv.limits
+	if len(w.queue) >= l.WatchEvents || w.bytes+ev.size > l.WatchBytes {
+		w.queue, w.bytes, w.lagged = nil, 0, true
+	} else {
+		w.queue = append(w.queue, ev)
+		w.bytes += ev.size
+	}
+	w.poke()
+}
+
+// endLocked ends the watch from outside, with a code.
+func (w *watch) endLocked(err error) {
+	w.ended = err
+	w.poke()
+}
+
+func (w *watch) poke() {
+	select {
+	case w.wake <- struct{}{}:
+	default:
+	}
+}
+
+// sendBeginning sends a snapshot or the missed changes, and synced.
+func (w *watch) sendBeginning(b beginning) error {
+	out := w.call.Stream()
+	if b.lagged {
+		if err := out.Send(text(control.Event{Rev: b.rev, Type: control.EventLagged})); err != nil {
+			return err
+		}
+	}
+	for _, e := range b.entries {
+		if !w.pattern.Match(e.Name) {
+			continue
+		}
+		entry := wireEntry(e)
+		if err := out.Send(text(control.Event{Rev: b.rev, Type: control.EventConnected, Name: string(e.Name), Entry: &entry})); err != nil {
+			return err
+		}
+	}
+	for i := range b.changes {
+		if !w.pattern.Match(b.changes[i].Name) {
+			continue
+		}
+		if err := out.Send(changeText(&b.changes[i])); err != nil {
+			return err
+		}
+	}
+	return out.Send(text(control.Event{Rev: b.rev, Type: control.EventSynced}))
+}

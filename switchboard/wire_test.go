@@ -1,0 +1,253 @@
+package switchboard_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/cad2f06c/switchboard/channel"
+	"github.com/cad2f06c/switchboard/internal/control"
+	"github.com/cad2f06c/switchboard/internal/mux"
+	"github.com/cad2f06c/switchboard/muxrpc"
+	"github.com/cad2f06c/switchboard/shs"
+	"github.com/cad2f06c/switchboard/switchboard"
+)
+
+// The tests of this package speak the wire by hand, packet by packet, so that
+// they hold the server to PROTOCOL.md and not to our client. They run in a
+// bubble: waiting costs nothing, and a goroutine left behind fails the test.
+
+// bubble runs f with a server that serves in-process peers.
+func bubble(t *testing.T, limits switchboard.Limits, f func(t *testing.T, h *host)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		srv, err := switchboard.New(switchboard.Config{Key: seeded(0), Limits: limits, Version: "test"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		h := &host{t: t, srv: srv, local: switchboard.NewLocal(), stop: stop}
+		h.wg.Go(func() { h.err = srv.Serve(ctx, h.local) })
+		f(t, h)
+		stop()
+		h.wg.Wait()
+		if h.err != nil {
+			t.Errorf("Serve returned %v", h.err)
+		}
+	})
+}
+
+type host struct {
+	t     *testing.T
+	srv   *switchboard.Server
+	local *switchboard.Local
+	stop  context.CancelFunc
+	wg    sync.WaitGroup
+	err   error
+}
+
+func seeded(n byte) shs.PrivateKey { return shs.NewPrivateKey([32]byte{n, 1}) }
+
+// dial logs in with the n-th key.
+func (h *host) dial(n byte) *shs.Conn {
+	h.t.Helper()
+	raw, err := h.local.DialContext(h.t.Context(), "", "")
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	conn := shs.Client(raw, &shs.Config{Key: seeded(n), ServerKey: h.srv.Key()})
+	if err := conn.Handshake(h.t.Context()); err != nil {
+		h.t.Fatal(err)
+	}
+	h.t.Cleanup(func() { raw.Close() })
+	return conn
+}
+
+// lane logs in on a connection that is one lane.
+func (h *host) lane(n byte) *peer { return &peer{h.t, h.dial(n)} }
+
+// mux logs in with a yamux session.
+func (h *host) mux(n byte) *mux.Session {
+	m := mux.Client(h.dial(n), mux.Config{})
+	h.t.Cleanup(func() { m.Close() })
+	return m
+}
+
+// peer is one lane in the hands of a test.
+type peer struct {
+	t    *testing.T
+	lane channel.Lane
+}
+
+// open opens a lane on a yamux session.
+func (h *host) open(m *mux.Session) *peer {
+	h.t.Helper()
+	st, err := m.Open(h.t.Context())
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return &peer{h.t, st}
+}
+
+// next accepts a lane that the server opened.
+func (h *host) next(m *mux.Session) *peer {
+	h.t.Helper()
+	st, err := m.Accept(h.t.Context())
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return &peer{h.t, st}
+}
+
+func (p *peer) send(flags byte, req int32, body string) {
+	p.t.Helper()
+	if err := muxrpc.WritePacket(p.lane, muxrpc.Packet{Flags: flags, Req: req, Body: []byte(body)}); err != nil {
+		p.t.Fatalf("sending %s: %v", body, err)
+	}
+}
+
+// want reads one packet and returns its body.
+func (p *peer) want(flags byte, req int32) json.RawMessage {
+	p.t.Helper()
+	got, err := muxrpc.ReadPacket(p.lane, control.MaxPeerBody)
+	if err != nil {
+		p.t.Fatalf("reading an answer: %v", err)
+	}
+	if got.Flags != flags || got.Req != req {
+		p.t.Fatalf("got packet %02x %d %s, want %02x %d", got.Flags, got.Req, got.Body, flags, req)
+	}
+	return got.Body
+}
+
+// wantError reads an error answer of a lane's first packet, or a call.
+func (p *peer) wantError(flags byte, req int32, code control.Code) string {
+	p.t.Helper()
+	var e struct{ Name, Message, Stack string }
+	if body := p.want(flags, req); json.Unmarshal(body, &e) != nil || e.Name != string(code) {
+		p.t.Fatalf("got error %s, want %s", body, code)
+	}
+	return e.Message
+}
+
+// call makes an async call and returns the result.
+func (p *peer) call(req int32, method, args string) json.RawMessage {
+	p.t.Helper()
+	p.send(0x02, req, request(method, "async", args))
+	return p.want(0x02, -req)
+}
+
+func request(method, kind, args string) string {
+	name, _ := json.Marshal(strings.Split(method, "."))
+	return `{"name":` + string(name) + `,"args":[` + args + `],"type":"` + kind + `"}`
+}
+
+// wantEnd reads until the lane's clean end.
+func (p *peer) wantEnd() {
+	p.t.Helper()
+	if b, err := io.ReadAll(p.lane); err != nil || len(b) > 0 {
+		p.t.Fatalf("got %q and %v, want a clean end", b, err)
+	}
+}
+
+// wantCutOrNothing reads until the lane ends in any way.
+func (p *peer) wantCutOrNothing() string {
+	b, _ := io.ReadAll(p.lane)
+	return string(b)
+}
+
+// wantCut reads until the lane breaks, and returns what came before.
+func (p *peer) wantCut() string {
+	p.t.Helper()
+	b, err := io.ReadAll(p.lane)
+	if err == nil {
+		p.t.Fatalf("read %q and a clean end, want a cut", b)
+	}
+	return string(b)
+}
+
+// say writes channel bytes; hear reads them.
+func (p *peer) say(text string) {
+	p.t.Helper()
+	if _, err := p.lane.Write([]byte(text)); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+func (p *peer) hear(want string) {
+	p.t.Helper()
+	b := make([]byte, len(want))
+	if _, err := io.ReadFull(p.lane, b); err != nil || string(b) != want {
+		p.t.Fatalf("heard %q (%v), want %q", b, err, want)
+	}
+}
+
+func (p *peer) endWrite() {
+	p.t.Helper()
+	if err := p.lane.CloseWrite(); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// field picks a string field out of an answer.
+func field(t *testing.T, raw json.RawMessage, name string) string {
+	t.Helper()
+	var m map[string]any
+	if err := json.Unmarshal(raw, &m); err != nil {
+		t.Fatal(err)
+	}
+	s, _ := m[name].(string)
+	return s
+}
+
+// arg returns the first argument of a request body.
+func arg(t *testing.T, raw json.RawMessage) json.RawMessage {
+	t.Helper()
+	var r struct{ Args []json.RawMessage }
+	if err := json.Unmarshal(raw, &r); err != nil || len(r.Args) != 1 {
+		t.Fatalf("request %s: %v", raw, err)
+	}
+	return r.Args[0]
+}
+
+// silent checks that nothing comes for a while.
+func (p *peer) silent(d time.Duration) {
+	p.t.Helper()
+	p.lane.SetReadDeadline(time.Now().Add(d))
+	var b [1]byte
+	n, err := p.lane.Read(b[:])
+	var ne interface{ Timeout() bool }
+	if n > 0 || !errors.As(err, &ne) || !ne.Timeout() {
+		p.t.Fatalf("read %d bytes and %v, want silence", n, err)
+	}
+	p.lane.SetReadDeadline(time.Time{})
+}
+
+// login shakes hands and returns what came of it.
+func login(h *host, raw net.Conn, n byte) error {
+	defer raw.Close()
+	return shs.Client(raw, &shs.Config{Key: seeded(n), ServerKey: h.srv.Key()}).Handshake(h.t.Context())
+}
+
+// readEvent reads the next event of a watch, or the error that ended it.
+func readEvent(p *peer) (control.Event, error) {
+	var ev control.Event
+	got, err := muxrpc.ReadPacket(p.lane, control.MaxPeerBody)
+	if err != nil {
+		return ev, err
+	}
+	if got.Flags&muxrpc.FlagEnd != 0 {
+		var e struct{ Name, Message string }
+		if err := json.Unmarshal(got.Body, &e); err != nil {
+			return ev, err
+		}
+		return ev, control.Code(e.Name).With(e.Message)
+	}
+	return ev, json.Unmarshal(got.Body, &ev)
+}
