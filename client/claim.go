@@ -1,0 +1,321 @@
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/cad2f06c/switchboard/internal/control"
+)
+
+// ClaimOptions say how a name is claimed (PROTOCOL.md §5). The zero value
+// claims a free name and publishes nothing about it.
+type ClaimOptions struct {
+	Queue   bool // wait in line while there is another owner, and go back there when replaced
+	Replace bool // take the name from an owner that yields, or has the same key
+	Yield   bool // let anybody who may own the name replace us
+	Info    any  // published with the name, as JSON of at most 4 KiB; nil: nothing new
+}
+
+// Claim is what a claim made of the claimant: State is "owner" or "waiting".
+type Claim = control.ClaimResult
+
+// The states of a Claim.
+const (
+	stateOwner   = "owner"
+	stateWaiting = "waiting"
+)
+
+// claim is a name that the Client means to have in every session.
+type claim struct {
+	name string
+
+	// guarded by Client.mu
+	args    control.ClaimArgs
+	l       *Listener // nil: claimed without one
+	settled bool      // granted at least once: to be claimed again after a reconnect
+	result  Claim     // of the last time
+	guarded *session  // the session in which the listener's name is watched
+}
+
+// deadSession is an ended session of ours, which the server may not have
+// noticed yet. Session ids are unique only while one server runs.
+type deadSession struct {
+	session string
+	started int64
+}
+
+// maxDead is how many of those are remembered.
+const maxDead = 16
+
+// Claim claims a name for this session, and again after each reconnect, then
+// without Replace unless it is an ended session of this Client that still has
+// it. It fails with NameTaken if there is another owner and nothing in opts
+// helps. A Claim has nobody who accepts channels: Listen does. A name that is
+// lost later shows in Watch, in Config.OnState if a reconnect was the cause,
+// and at a Listener.
+func (c *Client) Claim(ctx context.Context, name string, opts ClaimOptions) (Claim, error) {
+	args, err := opts.args(name)
+	if err != nil {
+		return Claim{}, err
+	}
+	return c.claim(ctx, args, nil)
+}
+
+func (o ClaimOptions) args(name string) (control.ClaimArgs, error) {
+	info, err := document("info", o.Info)
+	return control.ClaimArgs{Name: name, Queue: o.Queue, Replace: o.Replace, Yield: o.Yield, Info: info}, err
+}
+
+// claim claims a name for l, or for nobody. The record is there before the
+// answer, so that a reconnect in between forgets nothing.
+func (c *Client) claim(ctx context.Context, args control.ClaimArgs, l *Listener) (Claim, error) {
+	c.mu.Lock()
+	cl := c.claims[args.Name]
+	fresh := cl == nil
+	if fresh {
+		cl = &claim{name: args.Name}
+		c.claims[cl.name] = cl
+	}
+	if l != nil {
+		cl.l = l
+	}
+	c.mu.Unlock()
+
+	var res Claim
+	var on *session
+	err := c.each(ctx, func(s *session) error {
+		on = s
+		if err := s.call(ctx, control.MethodClaim, args, &res); err != nil {
+			return err
+		}
+		return c.settle(s, cl, args, res)
+	})
+	if err == nil {
+		return res, nil
+	}
+	if !fresh && errors.Is(err, NameTaken) { // who waited has left the line
+		c.lose(cl, err)
+		return Claim{}, err
+	}
+	c.mu.Lock()
+	if fresh && c.claims[cl.name] == cl {
+		delete(c.claims, cl.name)
+	}
+	if cl.l == l {
+		cl.l = nil
+	}
+	c.mu.Unlock()
+	if _, answered := errors.AsType[*Error](err); fresh && !answered && on != nil {
+		// Nobody will know whether it was granted: see that it is not kept.
+		on.spawn(func() { on.release(cl.name) })
+	}
+	return Claim{}, err
+}
+
+// settle records a grant, if s is still the session that counts.
+func (c *Client) settle(s *session, cl *claim, args control.ClaimArgs, res Claim) error {
+	c.mu.Lock()
+	if c.session != s {
+		c.mu.Unlock()
+		return ErrNotConnected
+	}
+	if args.Info == nil {
+		args.Info = cl.args.Info
+	}
+	args.Replace = false // an act, not a property
+	cl.args, cl.result, cl.settled = args, res, true
+	c.mu.Unlock()
+	s.look(cl)
+	return nil
+}
+
+// Release gives a name up: the next in line owns it, or it is free. A name
+// that one waits for is waited for no more. A Listener on it ends.
+func (c *Client) Release(ctx context.Context, name string) error {
+	c.mu.Lock()
+	cl, gap := c.claims[name], c.session == nil
+	delete(c.claims, name)
+	c.mu.Unlock()
+	if cl != nil && cl.l != nil {
+		cl.l.end(fmt.Errorf("%w: %q was released", ErrNameLost, name))
+	}
+	if cl != nil && gap {
+		return nil // it went with its session
+	}
+	s, err := c.await(ctx)
+	if err != nil {
+		return err
+	}
+	err = s.call(ctx, control.MethodRelease, control.NameArgs{Name: name}, nil)
+	if cl != nil && errors.Is(err, ErrNotConnected) {
+		return nil
+	}
+	return err
+}
+
+// release gives a name up whose claim nobody wants; a session that ends does
+// it, too.
+func (s *session) release(name string) {
+	ctx, cancel := context.WithTimeout(s.ctx, closeTimeout)
+	defer cancel()
+	err := s.call(ctx, control.MethodRelease, control.NameArgs{Name: name}, nil)
+	if err != nil && !errors.Is(err, NotOwner) {
+		s.log.Debug("name not released", "name", name, "err", err)
+	}
+}
+
+// Update replaces the info that is published with an owned name. It is kept
+// over reconnects.
+func (c *Client) Update(ctx context.Context, name string, info any) error {
+	doc, err := document("info", info)
+	if err != nil {
+		return err
+	}
+	if err := c.retry(ctx, control.MethodUpdate, control.UpdateArgs{Name: name, Info: doc}, nil); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if cl := c.claims[name]; cl != nil {
+		cl.args.Info = doc
+	}
+	return nil
+}
+
+// bury remembers an ended session.
+func (c *Client) bury(s *session) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.dead = append(c.dead, deadSession{s.me.Session, s.me.Server.Started})
+	c.dead = c.dead[max(0, len(c.dead)-maxDead):]
+}
+
+// restore claims all names again, in a session that nobody else uses yet.
+func (c *Client) restore(s *session) {
+	c.mu.Lock()
+	var todo []*claim
+	for _, cl := range c.claims {
+		if cl.settled {
+			todo = append(todo, cl)
+		}
+	}
+	c.mu.Unlock()
+	slices.SortFunc(todo, func(a, b *claim) int { return strings.Compare(a.name, b.name) })
+	for _, cl := range todo {
+		if c.reclaim(s, cl) {
+			s.spawn(func() {
+				var pause backoff
+				for sleep(s.ctx, pause.next(false)) && c.reclaim(s, cl) {
+				}
+			})
+		}
+	}
+}
+
+// reclaim claims one name again. It reports whether that should be tried once
+// more; a name that cannot be had is given up, and not silently.
+func (c *Client) reclaim(s *session, cl *claim) (again bool) {
+	c.mu.Lock()
+	args, wanted := cl.args, c.claims[cl.name] == cl
+	c.mu.Unlock()
+	if !wanted {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(s.ctx, setupTimeout)
+	defer cancel()
+	res, err := s.reclaim(ctx, args)
+	switch {
+	case err == nil:
+	case s.over():
+		return false // the next session will
+	case passing(err):
+		c.log.Info("name not claimed again yet", "name", cl.name, "err", err)
+		return true
+	default:
+		c.lose(cl, err)
+		return false
+	}
+	c.mu.Lock()
+	wanted = c.claims[cl.name] == cl
+	cl.result = res
+	c.mu.Unlock()
+	if !wanted { // released meanwhile
+		s.release(cl.name)
+		return false
+	}
+	s.look(cl)
+	c.log.Info("name claimed again", "name", cl.name, "state", res.State)
+	return false
+}
+
+// reclaim claims a name as it was claimed first, but takes it by replace only
+// from an ended session of ours that the server has not noticed yet.
+func (s *session) reclaim(ctx context.Context, args control.ClaimArgs) (Claim, error) {
+	var res Claim
+	err := s.call(ctx, control.MethodClaim, args, &res)
+	if !errors.Is(err, NameTaken) && (err != nil || res.State != stateWaiting) {
+		return res, err
+	}
+	var e Entry
+	if gerr := s.call(ctx, control.MethodGet, control.NameArgs{Name: args.Name}, &e); gerr != nil || !s.buried(e) {
+		return res, err
+	}
+	args.Replace = true
+	err = s.call(ctx, control.MethodClaim, args, &res)
+	return res, err
+}
+
+// buried reports whether e belongs to a session of ours that has ended.
+func (s *session) buried(e Entry) bool {
+	s.c.mu.Lock()
+	defer s.c.mu.Unlock()
+	return e.ID == s.me.ID && slices.Contains(s.c.dead, deadSession{e.Session, s.me.Server.Started})
+}
+
+// passing reports whether a claim that failed so may succeed later.
+func passing(err error) bool {
+	for _, code := range []Code{Busy, RateLimited, Timeout, ShuttingDown, Internal} {
+		if errors.Is(err, code) {
+			return true
+		}
+	}
+	_, answered := errors.AsType[*Error](err)
+	return !answered
+}
+
+// lose gives a claim up and says so to its listener, the log and OnState.
+func (c *Client) lose(cl *claim, err error) {
+	c.mu.Lock()
+	if c.claims[cl.name] != cl {
+		c.mu.Unlock()
+		return
+	}
+	delete(c.claims, cl.name)
+	l := cl.l
+	c.mu.Unlock()
+	err = fmt.Errorf("%w: %q: %w", ErrNameLost, cl.name, err)
+	if l != nil {
+		l.end(err)
+	}
+	c.log.Warn("name lost", "name", cl.name, "err", err)
+	c.tell(State{Kind: NameLost, Name: cl.name, Err: err})
+}
+
+// document writes what is published or sent along, at most 4 KiB of it.
+func document(what string, v any) (json.RawMessage, error) {
+	if v == nil {
+		return nil, nil
+	}
+	raw, err := json.Marshal(v)
+	if err != nil {
+		return nil, fmt.Errorf("client: %s: %w", what, err)
+	}
+	if len(raw) > control.MaxMeta {
+		return nil, control.BadRequest.With(what + " is larger than 4 KiB")
+	}
+	return raw, nil
+}

@@ -1,0 +1,141 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/cad2f06c/switchboard/channel"
+	"github.com/cad2f06c/switchboard/internal/control"
+	"github.com/cad2f06c/switchboard/shs"
+)
+
+// OpenOptions say more about a channel than whom to call. The zero value adds
+// nothing.
+type OpenOptions struct {
+	Key     shs.PublicKey // the callee must have this key, else PeerMismatch
+	Epoch   uint64        // the name must still have this epoch, else Stale
+	Meta    any           // sent along to the callee, as JSON of at most 4 KiB
+	Timeout time.Duration // until the callee has answered, 100 ms to 60 s; 0: ctx's deadline, or 10 s
+}
+
+// DialContext opens a channel to a name or a session id, and returns a
+// *channel.Conn. network is not looked at. A port behind the name is dropped,
+// so that DialContext fits into http.Transport, where
+// "http://org.example.web/" asks for "org.example.web:80".
+func (c *Client) DialContext(ctx context.Context, network, name string) (net.Conn, error) {
+	if i := strings.LastIndexByte(name, ':'); i > 0 {
+		name = name[:i]
+	}
+	conn, err := c.Open(ctx, name, OpenOptions{})
+	if err != nil {
+		return nil, &net.OpError{Op: "dial", Net: channel.Addr{}.Network(), Addr: channel.Addr{Name: name}, Err: err}
+	}
+	return conn, nil
+}
+
+// Open opens a channel to a name or, as ":17", to a session. It returns when
+// the callee has accepted it: whatever is written reaches a program that knows
+// our key. Errors are NotFound (nobody of that name, or nobody we may see),
+// NotAllowed, PeerMismatch, Stale, Unavailable, Quota, Busy, Refused (by the
+// callee, with its message), PeerGone and Timeout; when ctx ends first, ctx's.
+func (c *Client) Open(ctx context.Context, name string, opts OpenOptions) (*channel.Conn, error) {
+	args := control.ConnectArgs{To: name}
+	if !opts.Key.IsZero() {
+		args.Key = &opts.Key
+	}
+	if opts.Epoch != 0 {
+		args.Epoch = &opts.Epoch
+	}
+	var err error
+	if args.Meta, err = document("meta", opts.Meta); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer context.AfterFunc(c.ctx, func() { cancel(errClosed) })() // lanes of their own outlive sessions
+	var conn *channel.Conn
+	err = c.each(ctx, func(s *session) error {
+		var patience time.Duration
+		patience, args.TimeoutMS = timeout(ctx, opts.Timeout)
+		conn, err = s.connect(ctx, args, patience)
+		return err
+	})
+	if err != nil && ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	return conn, err
+}
+
+// timeout is how long a connect may take, and what the server is told of it.
+func timeout(ctx context.Context, want time.Duration) (time.Duration, *int64) {
+	deadline, ok := ctx.Deadline()
+	switch {
+	case want == 0 && !ok:
+		return control.DefaultTimeoutMS * time.Millisecond, nil
+	case want == 0 || ok && time.Until(deadline) < want:
+		want = time.Until(deadline)
+	}
+	ms := min(max(want.Milliseconds(), control.MinTimeoutMS), control.MaxTimeoutMS)
+	return time.Duration(ms) * time.Millisecond, &ms
+}
+
+// connect opens a lane and makes it a channel.
+func (s *session) connect(ctx context.Context, args control.ConnectArgs, patience time.Duration) (*channel.Conn, error) {
+	lane, err := s.openLane(ctx)
+	if err != nil {
+		if s.over() {
+			return nil, fmt.Errorf("%w: %w", ErrNotConnected, err) // nothing was sent: the next session may try
+		}
+		return nil, err
+	}
+	var res control.ConnectResult
+	if err := ask(ctx, lane, patience+graceTimeout, control.MethodConnect, args, &res); err != nil {
+		if _, answered := errors.AsType[*Error](err); answered {
+			lane.Close()
+		} else {
+			lane.Abort()
+		}
+		return nil, err
+	}
+	id, err := channel.ParseID(res.Channel)
+	if err != nil {
+		lane.Abort()
+		return nil, fmt.Errorf("reading the answer: %w", err)
+	}
+	return channel.NewConn(s.adopt(lane, id), channel.Info{
+		ID:      id,
+		Key:     res.Peer.ID,
+		Session: res.Peer.Session,
+		Name:    args.To,
+		Epoch:   res.Peer.Epoch,
+		Caller:  true,
+	}), nil
+}
+
+// ask sends the request that a lane begins with, and reads its answer. The end
+// of ctx aborts the lane. The caller ends the lane after an error.
+func ask(ctx context.Context, lane channel.Lane, patience time.Duration, method string, args, res any) error {
+	stop := context.AfterFunc(ctx, func() { lane.Abort() })
+	err := lane.SetReadDeadline(time.Now().Add(patience))
+	if err == nil {
+		err = writePacket(lane, flagsRequest, 1, request{Name: strings.Split(method, "."), Args: []any{args}, Type: "duplex"})
+	}
+	if err == nil {
+		err = readAnswer(lane, res)
+	}
+	if err == nil {
+		err = lane.SetReadDeadline(time.Time{})
+	}
+	if !stop() { // ctx has ended, and with it the lane
+		return context.Cause(ctx)
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return control.Timeout.With("the server did not answer")
+	}
+	return err
+}
