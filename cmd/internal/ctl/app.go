@@ -1,0 +1,188 @@
+package ctl
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/cad2f06c/switchboard/client"
+	"github.com/cad2f06c/switchboard/cmd/internal/term"
+	"github.com/cad2f06c/switchboard/internal/paths"
+	"github.com/cad2f06c/switchboard/shs"
+)
+
+// app is what the verbs share: where they read and write, and the flags that
+// all of them have.
+type app struct {
+	in     *os.File
+	out    *os.File
+	log    *os.File
+	colour term.Palette
+
+	address    string
+	keyFile    string
+	networkKey string
+	timeout    time.Duration
+	mode       string
+	singleLane bool
+}
+
+// limit bounds ctx by --timeout.
+func (a *app) limit(ctx context.Context) (context.Context, context.CancelFunc) {
+	if a.timeout <= 0 {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeout(ctx, a.timeout)
+}
+
+// once logs in and runs do, all within --timeout, and logs out.
+func (a *app) once(ctx context.Context, do func(context.Context, *client.Client) error) error {
+	ctx, cancel := a.limit(ctx)
+	defer cancel()
+	c, err := a.dial(ctx, client.Config{NoReconnect: true})
+	if err != nil {
+		return err
+	}
+	return errors.Join(do(ctx, c), c.Close())
+}
+
+// stay logs in within --timeout and runs do for as long as ctx lasts, over
+// reconnects, which it reports on stderr. That ctx ended is no error.
+func (a *app) stay(ctx context.Context, do func(context.Context, *client.Client) error) error {
+	limited, cancel := a.limit(ctx)
+	defer cancel()
+	c, err := a.dial(limited, client.Config{OnState: a.report})
+	if err != nil {
+		return err
+	}
+	err = do(ctx, c)
+	if ctx.Err() != nil {
+		err = nil
+	}
+	return errors.Join(err, c.Close())
+}
+
+// report says on stderr that the connection was lost or is back.
+func (a *app) report(s client.State) {
+	switch s.Kind {
+	case client.Disconnected:
+		fmt.Fprintf(a.log, "sbctl: the connection to the server was lost; trying again\n")
+	case client.NameLost:
+		fmt.Fprintf(a.log, "sbctl: %s: the name is lost: %s\n", term.Escape(s.Name), term.Error(s.Err))
+	}
+}
+
+// dial logs in as the flags say. Its errors carry exit codes.
+func (a *app) dial(ctx context.Context, cfg client.Config) (*client.Client, error) {
+	if err := a.fill(&cfg); err != nil {
+		return nil, err
+	}
+	c, err := client.Dial(ctx, cfg)
+	switch {
+	case err == nil:
+		return c, nil
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		return nil, failure{exitTimeout, fmt.Errorf("no login within %v (--timeout gives more): %w", a.timeout, err)}
+	case errors.Is(ctx.Err(), context.Canceled):
+		return nil, ctx.Err()
+	case errors.Is(err, fs.ErrNotExist):
+		err = fmt.Errorf("%w (is it running? \"switchboard\" starts one)", err)
+	}
+	return nil, failure{exitNoServer, err}
+}
+
+// fill sets what the flags say in cfg.
+func (a *app) fill(cfg *client.Config) (err error) {
+	if a.address != "" {
+		if _, err := shs.ParseAddresses(a.address); err != nil {
+			return usagef("--address: %w", err)
+		}
+	}
+	cfg.Address = a.address
+	cfg.SingleLane = a.singleLane
+	switch a.mode {
+	case "auto":
+		cfg.Mode = client.ModeAuto
+	case "plain":
+		cfg.Mode = client.ModePlain
+	case "box":
+		cfg.Mode = client.ModeBox
+	default:
+		return usagef("--mode %.64q: want auto, plain or box", a.mode)
+	}
+	if a.networkKey != "" {
+		if cfg.NetworkKey, err = shs.ParseNetworkKey(a.networkKey); err != nil {
+			return usagef("--network-key: %w", err)
+		}
+	}
+	cfg.Key, err = a.userKey()
+	return err
+}
+
+// userKey loads the key to log in with. The user's own is made on first use.
+func (a *app) userKey() (shs.PrivateKey, error) {
+	path, own, err := a.keyPath(a.keyFile)
+	if err != nil {
+		return shs.PrivateKey{}, err
+	}
+	key, err := shs.LoadKey(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		if !own {
+			return key, fmt.Errorf("there is no key file %s (\"sbctl key new %s\" makes one)", path, path)
+		}
+		key, err = createKey(path)
+		if errors.Is(err, fs.ErrExist) { // another sbctl was faster
+			key, err = shs.LoadKey(path)
+		}
+	}
+	return key, err
+}
+
+// keyPath is the given key file, or the user's own.
+func (a *app) keyPath(given string) (path string, own bool, err error) {
+	if given != "" {
+		return given, false, nil
+	}
+	set, err := paths.Default(os.Getenv, os.Geteuid())
+	if err != nil {
+		return "", true, fmt.Errorf("finding the user's key: %w (set HOME, or give --key)", err)
+	}
+	return set.UserKey, true, nil
+}
+
+// createKey makes a key file, and its directory if that is missing.
+func createKey(path string) (shs.PrivateKey, error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return shs.PrivateKey{}, fmt.Errorf("making the key's directory: %w", err)
+	}
+	return shs.CreateKey(path)
+}
+
+// completeName offers the names that are present, for the first argument.
+func (a *app) completeName(cmd *cobra.Command, args []string, prefix string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveDefault
+	}
+	a.timeout = min(a.timeout, time.Second)
+	var names []string
+	err := a.once(cmd.Context(), func(ctx context.Context, c *client.Client) error {
+		entries, err := c.Names(ctx, "**")
+		for _, e := range entries {
+			if strings.HasPrefix(e.Name, prefix) {
+				names = append(names, e.Name)
+			}
+		}
+		return err
+	})
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveError
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
+}

@@ -1,0 +1,84 @@
+package ctl
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/spf13/cobra"
+
+	"github.com/cad2f06c/switchboard/shs"
+)
+
+// newKey builds "key new" and "key show".
+func newKey(a *app) *cobra.Command {
+	key := &cobra.Command{
+		Use:   "key",
+		Short: "Make a secret key, or show its public half",
+		Args:  exactly(0),
+		RunE:  func(*cobra.Command, []string) error { return usagef("key needs a verb: new or show") },
+	}
+	key.AddCommand(
+		&cobra.Command{
+			Use:   "new [FILE]",
+			Short: "Make a new secret key",
+			Long: `New makes a secret key file, readable by you only, and prints the public key:
+what others may know, and what a server's authorized_peers lists. Without FILE it
+is the user's own key. A file that is there is never replaced.`,
+			Example: "  sbctl key new\n  sbctl key new ./plugin.key",
+			Args:    between(0, 1),
+			RunE:    func(_ *cobra.Command, args []string) error { return a.keyNew(args) },
+		},
+		&cobra.Command{
+			Use:     "show [FILE]",
+			Short:   "Print the public half of a key file",
+			Example: "  sbctl key show >> authorized_peers",
+			Args:    between(0, 1),
+			RunE:    func(_ *cobra.Command, args []string) error { return a.keyShow(args) },
+		},
+	)
+	return key
+}
+
+// keyFileOf is the file that "key" is about: its argument, --key, or the user's
+// own.
+func (a *app) keyFileOf(args []string) (string, error) {
+	given := a.keyFile
+	if len(args) == 1 {
+		given = args[0]
+	}
+	path, _, err := a.keyPath(given)
+	return path, err
+}
+
+func (a *app) keyNew(args []string) error {
+	path, err := a.keyFileOf(args)
+	if err != nil {
+		return err
+	}
+	key, err := createKey(path)
+	if errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("%s is there already and is not replaced (sbctl key show prints its public key)", path)
+	}
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(a.out, key.Public())
+	return err
+}
+
+func (a *app) keyShow(args []string) error {
+	path, err := a.keyFileOf(args)
+	if err != nil {
+		return err
+	}
+	key, err := shs.LoadKey(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("there is no key file %s (sbctl key new makes one)", path)
+	}
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(a.out, key.Public())
+	return err
+}

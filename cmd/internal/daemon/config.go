@@ -1,0 +1,153 @@
+package daemon
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/BurntSushi/toml"
+
+	"github.com/cad2f06c/switchboard/switchboard"
+)
+
+// maxConfig is the largest configuration file, in bytes.
+const maxConfig = 64 << 10
+
+// readConfig reads a configuration file of at most maxConfig bytes.
+func readConfig(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	text, err := io.ReadAll(io.LimitReader(f, maxConfig+1))
+	if err := errors.Join(err, f.Close()); err != nil {
+		return "", err
+	}
+	if len(text) > maxConfig {
+		return "", fmt.Errorf("%s: larger than %d bytes", path, maxConfig)
+	}
+	return string(text), nil
+}
+
+// parseConfig reads the text of a configuration file. Relative paths in it are
+// taken from dir. An error begins with "name:line:", and is about the first
+// mistake in the file.
+func parseConfig(name, text, dir string) (Settings, error) {
+	var s Settings
+	readers := s.readers(dir)
+	var raw map[string]toml.Primitive
+	md, err := toml.Decode(text, &raw)
+	if err != nil {
+		return Settings{}, configError(name, err)
+	}
+	seen := make(map[string]bool)
+	for _, key := range md.Keys() { // in the order of the file
+		top := key[0]
+		if seen[top] {
+			continue
+		}
+		seen[top] = true
+		read, known := readers[top]
+		if !known {
+			read = func(any) error { return fmt.Errorf("unknown setting %.64q", key.String()) }
+		}
+		if err := md.PrimitiveDecode(raw[top], read); err != nil {
+			return Settings{}, configError(name, err)
+		}
+	}
+	return s, nil
+}
+
+// reader takes the value of one setting. The decoder adds the line to its error.
+type reader func(value any) error
+
+// UnmarshalTOML makes the decoder call r.
+func (r reader) UnmarshalTOML(value any) error { return r(value) }
+
+// readers is the table of settings: each checks its value and stores it in s.
+func (s *Settings) readers(dir string) map[string]reader {
+	return map[string]reader{
+		"listen":           readListen(&s.Listen, dir),
+		"key":              readPath(&s.Key, dir),
+		"authorized_peers": readPath(&s.AuthorizedPeers, dir),
+		"address_file":     readPath(&s.AddressFile, dir),
+		"network_key":      readText(&s.NetworkKey, func(v string) error { _, err := parseNetworkKey(v); return err }),
+		"log_level":        readText(&s.LogLevel, func(v string) error { _, err := parseLevel(v); return err }),
+		"log_format":       readText(&s.LogFormat, func(v string) error { _, err := parseFormat(v); return err }),
+	}
+}
+
+// readText reads a non-empty string that check takes.
+func readText(dst *string, check func(string) error) reader {
+	return func(value any) error {
+		v, ok := value.(string)
+		if !ok || v == "" {
+			return errors.New("want a text in quotes")
+		}
+		if err := check(v); err != nil {
+			return err
+		}
+		*dst = v
+		return nil
+	}
+}
+
+// readPath reads the path of a file.
+func readPath(dst *string, dir string) reader {
+	return readText(dst, func(v string) error { return nil }).then(func() { *dst = from(dir, *dst) })
+}
+
+// then runs f after r has taken a value.
+func (r reader) then(f func()) reader {
+	return func(value any) error {
+		err := r(value)
+		if err == nil {
+			f()
+		}
+		return err
+	}
+}
+
+// readListen reads a list of listen addresses.
+func readListen(dst *[]string, dir string) reader {
+	return func(value any) error {
+		list, ok := value.([]any)
+		if !ok || len(list) == 0 {
+			return errors.New(`want a list of addresses, such as ["unix:/run/me/bus.sock"]`)
+		}
+		for _, item := range list {
+			addr, ok := item.(string)
+			if !ok {
+				return errors.New("want a list of texts in quotes")
+			}
+			if path, isUnix := strings.CutPrefix(addr, "unix:"); isUnix && path != "" {
+				addr = "unix:" + from(dir, path)
+			}
+			if err := switchboard.CheckListenAddr(addr); err != nil {
+				return err
+			}
+			*dst = append(*dst, addr)
+		}
+		return nil
+	}
+}
+
+// from makes path absolute, seen from dir. It is not cleaned: ".." is for the
+// listener to refuse.
+func from(dir, path string) string {
+	if filepath.IsAbs(path) {
+		return path
+	}
+	return dir + "/" + path
+}
+
+// configError puts file and line in front of what the decoder says.
+func configError(name string, err error) error {
+	if pe, ok := errors.AsType[toml.ParseError](err); ok {
+		return fmt.Errorf("%s:%d: %s", name, pe.Position.Line, pe.Message)
+	}
+	return fmt.Errorf("%s: %w", name, err)
+}

@@ -1,0 +1,118 @@
+package daemon
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+// Each file of testdata/bad has one mistake, marked on its line by a comment
+// "# <- part of the message".
+func TestParseConfigNamesTheLine(t *testing.T) {
+	files, err := filepath.Glob("testdata/bad/*.toml")
+	if err != nil || len(files) < 20 {
+		t.Fatalf("got %d files, %v, want the bad configurations", len(files), err)
+	}
+	for _, file := range files {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			line, want := 0, ""
+			for i, l := range strings.Split(string(text), "\n") {
+				if _, after, ok := strings.Cut(l, "# <-"); ok {
+					line, want = i+1, strings.TrimSpace(after)
+				}
+			}
+			s, err := parseConfig(file, string(text), "/etc/switchboard")
+			if err == nil {
+				t.Fatalf("got %+v, want an error", s)
+			}
+			if got := err.Error(); !strings.HasPrefix(got, fmt.Sprintf("%s:%d: ", file, line)) || !strings.Contains(got, want) {
+				t.Errorf("got %q, want line %d and %q", got, line, want)
+			}
+			if strings.Contains(err.Error(), "\n") {
+				t.Errorf("got more than one line: %q", err)
+			}
+		})
+	}
+}
+
+func TestParseConfig(t *testing.T) {
+	text, err := os.ReadFile("testdata/good/all.toml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := parseConfig("all.toml", string(text), "/home/me/conf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Settings{
+		Listen:          []string{"unix:/home/me/conf/run/bus.sock", "net:localhost"},
+		Key:             "/home/me/conf/server.key",
+		AuthorizedPeers: "/etc/switchboard/authorized_peers",
+		NetworkKey:      "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
+		AddressFile:     "/home/me/conf/run/address",
+		LogLevel:        "debug",
+		LogFormat:       "json",
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
+	if n := reflect.TypeFor[Settings]().NumField(); len(got.readers("")) != n {
+		t.Errorf("%d settings in the file, %d by flags: they must be the same", len(got.readers("")), n)
+	}
+}
+
+func TestSettingsOver(t *testing.T) {
+	flags := Settings{Listen: []string{"unix:a"}, LogLevel: "debug"}
+	file := Settings{Listen: []string{"unix:b"}, Key: "k", LogLevel: "warn"}
+	want := Settings{Listen: []string{"unix:a"}, Key: "k", LogLevel: "debug"}
+	if got := flags.over(file); !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+}
+
+// A configuration is settings that all pass their checks, or an error that names
+// file and line.
+func FuzzConfig(f *testing.F) {
+	files, err := filepath.Glob("testdata/*/*.toml")
+	if err != nil || len(files) == 0 {
+		f.Fatalf("got %d seeds, %v", len(files), err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(string(text))
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		s, err := parseConfig("conf", text, "/d")
+		if err != nil {
+			if !reflect.DeepEqual(s, Settings{}) {
+				t.Fatalf("settings %+v beside error %v", s, err)
+			}
+			var line int
+			if _, scan := fmt.Sscanf(err.Error(), "conf:%d: ", &line); scan != nil || line < 1 || line > 1+strings.Count(text, "\n") {
+				t.Fatalf("got %q, want file and line", err)
+			}
+			return
+		}
+		if _, err := parseLevel(s.LogLevel); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := parseNetworkKey(s.NetworkKey); err != nil {
+			t.Fatal(err)
+		}
+		for _, path := range []string{s.Key, s.AuthorizedPeers, s.AddressFile} {
+			if path != "" && path[0] != '/' {
+				t.Fatalf("path %q is not absolute", path)
+			}
+		}
+	})
+}

@@ -1,0 +1,175 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/cad2f06c/switchboard/cmd/internal/version"
+	"github.com/cad2f06c/switchboard/shs"
+	"github.com/cad2f06c/switchboard/switchboard"
+)
+
+// run is the command without a verb: it serves until ctx ends.
+func run(ctx context.Context, flags Settings, configFile string) error {
+	p, err := newPlan(flags, configFile)
+	if err != nil {
+		return err
+	}
+	log := newLogger(os.Stderr, p.level, p.format)
+	key, err := loadOrCreateKey(p.key, log)
+	if err != nil {
+		return err
+	}
+	lns, err := p.open(ctx)
+	if err != nil {
+		return err
+	}
+	srv, err := switchboard.New(switchboard.Config{
+		Key: key, NetworkKey: p.networkKey, Authorized: p.authorized, Version: version.String(), Log: log,
+	})
+	if err == nil {
+		err = p.announce(os.Stdout, lns, key.Public())
+	}
+	if err != nil {
+		return errors.Join(err, closeAll(lns))
+	}
+	return srv.Serve(ctx, lns...)
+}
+
+// loadOrCreateKey loads the server's key, or makes it on first use.
+func loadOrCreateKey(path string, log *slog.Logger) (shs.PrivateKey, error) {
+	key, err := shs.LoadKey(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			return key, fmt.Errorf("making the key's directory: %w", err)
+		}
+		if key, err = shs.CreateKey(path); err == nil {
+			log.Info("made a new server key", "peer", key.Public())
+		}
+	}
+	if err != nil {
+		return key, fmt.Errorf("server key: %w", err)
+	}
+	return key, nil
+}
+
+// open opens the listeners: those that systemd passed, and those asked for. The
+// default one is opened only if systemd passed none.
+func (p *plan) open(ctx context.Context) (lns []net.Listener, err error) {
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, closeAll(lns))
+		}
+	}()
+	if lns, err = switchboard.Activated(); err != nil {
+		return lns, err
+	}
+	for _, ln := range lns {
+		if ln.Addr().Network() != "unix" && p.authorized == nil {
+			return lns, usageError{errNoPeers("net:"+ln.Addr().String(), "")}
+		}
+	}
+	if len(lns) > 0 && !p.explicit {
+		return lns, nil
+	}
+	for _, addr := range p.listen {
+		ln, err := switchboard.Listen(ctx, addr)
+		if err != nil {
+			return lns, err
+		}
+		lns = append(lns, ln)
+	}
+	return lns, nil
+}
+
+// closeAll closes listeners that will not be served.
+func closeAll(lns []net.Listener) error {
+	var errs []error
+	for _, ln := range lns {
+		errs = append(errs, ln.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// announce writes the address file, and says where the server listens and what
+// to type next. That nobody reads it is no error.
+func (p *plan) announce(out io.Writer, lns []net.Listener, key shs.PublicKey) error {
+	var where []string
+	var addrs []shs.Address
+	for _, ln := range lns {
+		a := shs.Address{Network: "net", Addr: dialable(ln.Addr()), Key: key}
+		if ln.Addr().Network() == "unix" {
+			a.Network = "unix"
+		}
+		where = append(where, a.Network+":"+ln.Addr().String())
+		addrs = append(addrs, a)
+	}
+	all := shs.FormatAddresses(addrs)
+	next := fmt.Sprintf("sbctl --address '%s' list", all)
+	if p.writesDefault(lns) {
+		next = "sbctl list"
+	}
+	if p.askedFile || p.writesDefault(lns) {
+		if err := writeAddress(p.addressFile, all); err != nil {
+			return fmt.Errorf("writing the address file: %w", err)
+		}
+	}
+	fmt.Fprintf(out, "switchboard listens on %s\ntry: %s\n", strings.Join(where, " and "), next)
+	return nil
+}
+
+// writesDefault reports whether the default address file is this server's to
+// write: it listens on the default socket, beside which clients look.
+func (p *plan) writesDefault(lns []net.Listener) bool {
+	if p.askedFile || p.addressFile == "" {
+		return false
+	}
+	socket := p.defaultSocket
+	if dir, err := filepath.EvalSymlinks(filepath.Dir(socket)); err == nil {
+		socket = filepath.Join(dir, filepath.Base(socket))
+	}
+	for _, ln := range lns {
+		if ln.Addr().Network() == "unix" && ln.Addr().String() == socket {
+			return true
+		}
+	}
+	return false
+}
+
+// dialable is the address at which a program on this machine reaches a listener.
+func dialable(a net.Addr) string {
+	tcp, ok := a.(*net.TCPAddr)
+	if !ok || !tcp.IP.IsUnspecified() {
+		return a.String()
+	}
+	loopback := net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: tcp.Port}
+	return loopback.String()
+}
+
+// writeAddress replaces the address file in one step.
+func writeAddress(path, text string) error {
+	dir := filepath.Dir(path)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(dir, ".address-*") // 0600
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(text + "\n")
+	if err := errors.Join(err, f.Close()); err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
+	}
+	if err := os.Rename(f.Name(), path); err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
+	}
+	return nil
+}

@@ -1,0 +1,216 @@
+package daemon
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/cad2f06c/switchboard/internal/paths"
+	"github.com/cad2f06c/switchboard/shs"
+	"github.com/cad2f06c/switchboard/switchboard"
+)
+
+// Settings is what can be set by flag or file. Empty means not set.
+type Settings struct {
+	Listen          []string // unix:PATH or net:HOST:PORT
+	Key             string   // path
+	AuthorizedPeers string   // path
+	NetworkKey      string   // base64
+	AddressFile     string   // path
+	LogLevel        string   // debug, info, warn, error
+	LogFormat       string   // text, json
+}
+
+// over returns s with what it leaves open filled in from below.
+func (s Settings) over(below Settings) Settings {
+	if len(s.Listen) == 0 {
+		s.Listen = below.Listen
+	}
+	for _, f := range []struct{ mine, theirs *string }{
+		{&s.Key, &below.Key},
+		{&s.AuthorizedPeers, &below.AuthorizedPeers},
+		{&s.NetworkKey, &below.NetworkKey},
+		{&s.AddressFile, &below.AddressFile},
+		{&s.LogLevel, &below.LogLevel},
+		{&s.LogFormat, &below.LogFormat},
+	} {
+		if *f.mine == "" {
+			*f.mine = *f.theirs
+		}
+	}
+	return s
+}
+
+// plan is what settings, files and defaults come to: all that can be known
+// before anything is made or opened.
+type plan struct {
+	listen        []string
+	explicit      bool // listen was asked for, not defaulted
+	key           string
+	authorized    map[shs.PublicKey]string // nil: there is no such file
+	networkKey    shs.NetworkKey
+	addressFile   string // "" where none was asked for and there is no default
+	askedFile     bool   // addressFile was asked for
+	defaultSocket string // "" if there is none
+	level         slog.Level
+	format        string
+}
+
+// newPlan loads the configuration file, puts flags above it and defaults below,
+// and checks the result. Its errors are usageErrors.
+func newPlan(flags Settings, configFile string) (plan, error) {
+	defaults, noDefaults := paths.Default(os.Getenv, os.Geteuid())
+	file, err := loadSettings(configFile, defaults.Config)
+	if err != nil {
+		return plan{}, usageError{err}
+	}
+	s := flags.over(file)
+	if noDefaults != nil && (len(s.Listen) == 0 || s.Key == "") {
+		return plan{}, usageError{fmt.Errorf("%w; set HOME, or give --listen and --key", noDefaults)}
+	}
+	p := plan{
+		listen: s.Listen, explicit: len(s.Listen) > 0,
+		key:         s.Key,
+		addressFile: s.AddressFile, askedFile: s.AddressFile != "",
+		defaultSocket: defaults.Socket,
+	}
+	if !p.explicit {
+		p.listen = []string{"unix:" + defaults.Socket}
+	}
+	if p.key == "" {
+		p.key = defaults.ServerKey
+	}
+	if !p.askedFile {
+		p.addressFile = defaults.Address
+	}
+	if err := p.parse(s, defaults.Authorized); err != nil {
+		return plan{}, usageError{err}
+	}
+	return p, nil
+}
+
+// parse fills in what needs reading: the network key, the log's settings and the
+// authorized peers; and checks the listen addresses against the latter.
+func (p *plan) parse(s Settings, defaultAuthorized string) (err error) {
+	if p.networkKey, err = parseNetworkKey(s.NetworkKey); err != nil {
+		return err
+	}
+	if p.level, err = parseLevel(s.LogLevel); err != nil {
+		return err
+	}
+	if p.format, err = parseFormat(s.LogFormat); err != nil {
+		return err
+	}
+	peersFile := s.AuthorizedPeers
+	if peersFile == "" {
+		peersFile = defaultAuthorized
+	}
+	if peersFile != "" {
+		p.authorized, err = switchboard.LoadAuthorized(peersFile)
+		if errors.Is(err, fs.ErrNotExist) && s.AuthorizedPeers == "" {
+			err = nil
+		}
+		if err != nil {
+			return fmt.Errorf("authorized peers: %w", err)
+		}
+	}
+	for _, addr := range p.listen {
+		if err := switchboard.CheckListenAddr(addr); err != nil {
+			return err
+		}
+		if !strings.HasPrefix(addr, "unix:") && p.authorized == nil {
+			return errNoPeers(addr, peersFile)
+		}
+	}
+	return nil
+}
+
+// errNoPeers is the refusal to serve TCP to nobody in particular.
+func errNoPeers(addr, peersFile string) error {
+	if peersFile == "" {
+		peersFile = "a file named by --authorized-peers"
+	}
+	return fmt.Errorf("%s: over TCP only listed keys are admitted, and there is no list; "+
+		"write one key a line to %s (sbctl key show prints a user's key)", addr, peersFile)
+}
+
+// parseNetworkKey reads base64; empty is the default network.
+func parseNetworkKey(s string) (shs.NetworkKey, error) {
+	if s == "" {
+		return shs.DefaultNetworkKey(), nil
+	}
+	k, err := shs.ParseNetworkKey(s)
+	if err != nil {
+		return k, fmt.Errorf("network key: %w", err)
+	}
+	return k, nil
+}
+
+// parseLevel reads the name of a log level; empty is info.
+func parseLevel(s string) (slog.Level, error) {
+	levels := map[string]slog.Level{
+		"": slog.LevelInfo, "debug": slog.LevelDebug, "info": slog.LevelInfo,
+		"warn": slog.LevelWarn, "error": slog.LevelError,
+	}
+	level, ok := levels[s]
+	if !ok {
+		return 0, fmt.Errorf("log level %.64q: want debug, info, warn or error", s)
+	}
+	return level, nil
+}
+
+// parseFormat reads the name of a log format; empty is text.
+func parseFormat(s string) (string, error) {
+	switch s {
+	case "", "text":
+		return "text", nil
+	case "json":
+		return "json", nil
+	}
+	return "", fmt.Errorf("log format %.64q: want text or json", s)
+}
+
+// loadSettings reads the configuration file: the given one, else the default
+// one if it exists.
+func loadSettings(given, standard string) (Settings, error) {
+	path := given
+	if path == "" {
+		path = standard
+	}
+	if path == "" {
+		return Settings{}, nil
+	}
+	text, err := readConfig(path)
+	if errors.Is(err, fs.ErrNotExist) && given == "" {
+		return Settings{}, nil
+	}
+	if err != nil {
+		return Settings{}, fmt.Errorf("configuration: %w", err)
+	}
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return Settings{}, fmt.Errorf("configuration: %w", err)
+	}
+	return parseConfig(path, text, filepath.Dir(abs))
+}
+
+// check is `switchboard config check`.
+func check(out io.Writer, file string) error {
+	p, err := newPlan(Settings{}, file)
+	if err != nil {
+		return err
+	}
+	if _, err := shs.LoadKey(p.key); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return usageError{fmt.Errorf("key: %w", err)}
+	}
+	if file == "" {
+		file = "configuration"
+	}
+	_, err = fmt.Fprintf(out, "%s: ok; would listen on %s\n", file, strings.Join(p.listen, ", "))
+	return err
+}
