@@ -1,0 +1,481 @@
+package muxrpc_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/cad2f06c/switchboard/muxrpc"
+)
+
+// bubble runs f in a synctest bubble of its own.
+func bubble(t *testing.T, name string, f func(t *testing.T)) {
+	t.Helper()
+	t.Run(name, func(t *testing.T) { synctest.Test(t, f) })
+}
+
+// against returns a session whose peer is the raw conn.
+func against(t *testing.T, cfg muxrpc.Config) (*muxrpc.Session, *conn) {
+	a, b := pipe(64 << 10)
+	s := muxrpc.NewSession(b, cfg)
+	t.Cleanup(func() { s.Close() })
+	return s, a
+}
+
+// pair returns two sessions that serve the test methods to one another.
+func pair(t *testing.T) (a, b *muxrpc.Session) {
+	x, y := pipe(64 << 10)
+	cfg := muxrpc.Config{Handler: muxrpc.HandlerFunc(serveTest)}
+	a, b = muxrpc.NewSession(x, cfg), muxrpc.NewSession(y, cfg)
+	t.Cleanup(func() { a.Close(); b.Close() })
+	return a, b
+}
+
+// expect fails unless the peer has sent exactly the given packets.
+func (c *conn) expect(t *testing.T, lines string) {
+	t.Helper()
+	got, _ := c.taken(t)
+	if want := raw(t, lines); !bytes.Equal(got, want) {
+		t.Errorf("got\n%swant\n%s", cooked(got), cooked(want))
+	}
+}
+
+func (c *conn) give(t *testing.T, lines string) {
+	t.Helper()
+	if _, err := c.Write(raw(t, lines)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// all receives until the stream's end.
+func all(ctx context.Context, st *muxrpc.Stream) (items []string, err error) {
+	for {
+		body, flags, err := st.Recv(ctx)
+		if err != nil {
+			return items, err
+		}
+		items = append(items, fmt.Sprintf("%02x %s", flags, body))
+	}
+}
+
+// What our calls look like on the wire, with the answers npm muxrpc 8 was seen to give.
+func TestCapturedAnswers(t *testing.T) {
+	tests := []struct {
+		name       string
+		typ        string
+		do         func(t *testing.T, st *muxrpc.Stream)
+		in         string // the peer's packets
+		after      string // what we send once they are in
+		items      string
+		err        string
+		isNotAgain bool
+	}{
+		{name: "source", typ: "source", in: "0a -1 1\n08 -1 b\n09 -1 t\n0e -1 true", after: "0e 1 true", items: "[0a 1 08 b 09 t]", err: "EOF"},
+		{name: "source that fails", typ: "source", in: `0e -1 {"message":"no","name":"Oops","stack":"Error"}`, after: "0e 1 true", items: "[]", err: "Oops: no"},
+		{name: "error without STREAM", typ: "source", in: `06 -1 {"message":"no","name":"Oops"}`, after: "0e 1 true", items: "[]", err: "Oops: no"},
+		{name: "error is a text", typ: "source", in: `0d -1 no`, after: "0e 1 true", items: "[]", err: "Error: no"},
+		{name: "END twice", typ: "source", in: "0e -1 true\n0e -1 true", after: "0e 1 true", items: "[]", err: "EOF"},
+		{name: "abort", typ: "source", do: func(t *testing.T, st *muxrpc.Stream) { st.CloseSend(nil); st.CloseSend(nil) },
+			in: "0a -1 late\n0e -1 true", after: "0e 1 true", items: "[0a late]", err: "EOF"},
+		{name: "abort for good", typ: "source", do: func(t *testing.T, st *muxrpc.Stream) { st.Abort(&muxrpc.RemoteError{Name: "x"}) },
+			in: "0a -1 late\n0e -1 true", after: `0e 1 {"name":"x","message":"","stack":""}`, items: "[]", err: "use of closed network connection"},
+		{name: "sink", typ: "sink", do: func(t *testing.T, st *muxrpc.Stream) {
+			if err := errors.Join(st.Send(1), st.Send([]byte("b")), st.CloseSend(nil)); err != nil {
+				t.Error(err)
+			}
+			if st.Send(2) == nil {
+				t.Error("sent behind the END")
+			}
+		}, in: "0e -1 true", after: "0a 1 1\n08 1 b\n0e 1 true", items: "[]", err: "EOF"},
+		{name: "sink the callee ends", typ: "sink", in: `0e -1 {"name":"no","message":"","stack":""}`, after: "0e 1 true", items: "[]", err: "no"},
+		{name: "duplex", typ: "duplex", do: func(t *testing.T, st *muxrpc.Stream) { st.Send("x"); st.CloseSend(nil) },
+			in: "0a -1 \"x\"\n0e -1 true", after: "0a 1 \"x\"\n0e 1 true", items: `[0a "x"]`, err: "EOF"},
+		{name: "duplex half closed by the callee", typ: "duplex", in: "0e -1 true", after: "", items: `[]`, err: "EOF"},
+		{name: "duplex refused", typ: "duplex", in: `0e -1 {"name":"not_found","message":"no such name","stack":""}`, after: "0e 1 true", items: `[]`, err: "not_found: no such name"},
+	}
+	for _, tt := range tests {
+		bubble(t, tt.name, func(t *testing.T) {
+			s, peer := against(t, muxrpc.Config{})
+			st, err := s.Open(t.Context(), tt.typ, "ns.m", map[string]int{"a": 1})
+			if err != nil {
+				t.Fatal(err)
+			}
+			peer.expect(t, `0a 1 {"name":["ns","m"],"args":[{"a":1}],"type":"`+tt.typ+`"}`)
+			if tt.do != nil {
+				tt.do(t, st)
+			}
+			peer.give(t, tt.in)
+			items, err := all(t.Context(), st)
+			if fmt.Sprint(items) != tt.items || err == nil || err.Error() != tt.err {
+				t.Errorf("got %s, %v, want %s, %s", items, err, tt.items, tt.err)
+			}
+			peer.expect(t, tt.after)
+		})
+	}
+}
+
+func TestCallAnswers(t *testing.T) {
+	tests := []struct {
+		in, want, err string
+	}{
+		{`02 -1 {"x":1}`, `{"x":1}`, ""},
+		{`02 -1 "s"`, `"s"`, ""},
+		{`01 -1 s"`, `"s\""`, ""},
+		{`02 -1 false`, `false`, ""},
+		{`0a -1 1`, `1`, ""},
+		{`06 -1 {"message":"m","name":"N","stack":"at /home"}`, "", "N: m"},
+		{`06 -1 {"message":"m"}`, "", "Error: m"},
+		{`06 -1 true`, "", "Error: true"},
+		{`06 -1`, "", "Error"},
+		{`0e -1 {"name":"N","message":""}`, "", "N"},
+		{`00 -1 x`, "", "muxrpc: decoding answer: body type 0 into *interface {}"},
+		{`03 -1 x`, "", "muxrpc: decoding answer: body type 3 into *interface {}"},
+		{`02 -1 {"x":1,"x":2}`, "", "muxrpc: decoding answer: repeated field name"},
+	}
+	for _, tt := range tests {
+		bubble(t, tt.in, func(t *testing.T) {
+			s, peer := against(t, muxrpc.Config{})
+			peer.give(t, tt.in) // a peer that answers before it is asked: no answer
+			synctest.Wait()
+			if n := s.Stats().Dropped; n != 1 {
+				t.Errorf("dropped %d, want 1", n)
+			}
+			var result any
+			errs := make(chan error)
+			go func() { errs <- s.Call(t.Context(), "a.b", nil, &result) }()
+			peer.expect(t, `02 1 {"name":["a","b"],"args":[],"type":"async"}`)
+			peer.give(t, tt.in)
+			err := <-errs
+			if tt.err != "" {
+				if err == nil || err.Error() != tt.err {
+					t.Errorf("got %v, want %s", err, tt.err)
+				}
+				return
+			}
+			if got, _ := json.Marshal(result); err != nil || string(got) != tt.want {
+				t.Errorf("got %s, %v, want %s", got, err, tt.want)
+			}
+		})
+	}
+}
+
+func TestCallResults(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := pair(t)
+		ctx := t.Context()
+		var raw json.RawMessage
+		if err := a.Call(ctx, "echo", json.RawMessage(`{"a":1,"a":2}`), &raw); err == nil {
+			t.Error("an argument with a repeated name was served")
+		}
+		if err := a.Call(ctx, "echo", muxrpc.Args{"x", 2}, &raw); err != nil || string(raw) != `"x"` {
+			t.Errorf("got %s, %v", raw, err)
+		}
+		var bin []byte
+		if err := b.Call(ctx, "bytes", nil, &bin); err != nil || string(bin) != "raw" {
+			t.Errorf("got %s, %v", bin, err)
+		}
+		if err := b.Call(ctx, "echo", 1, nil); err != nil {
+			t.Error(err)
+		}
+		if err := a.Call(ctx, "echo", make(chan int), nil); err == nil {
+			t.Error("a channel was encoded")
+		}
+		if _, err := a.Open(ctx, "async", "echo", nil); err == nil {
+			t.Error("opened an async call as a stream")
+		}
+	})
+}
+
+// All types, both directions at once.
+func TestPair(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := pair(t)
+		for _, s := range []*muxrpc.Session{a, b, a} {
+			ctx := t.Context()
+			var got string
+			if err := s.Call(ctx, "echo", "hi", &got); err != nil || got != "hi" {
+				t.Errorf("async: got %q, %v", got, err)
+			}
+			src, err := s.Open(ctx, "source", "src", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if items, err := all(ctx, src); err != io.EOF || fmt.Sprint(items) != `[0a "a" 08 b]` {
+				t.Errorf("source: got %s, %v", items, err)
+			}
+			sink, err := s.Open(ctx, "sink", "sum", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := errors.Join(sink.Send(1), sink.Send(2), sink.CloseSend(nil)); err != nil {
+				t.Error(err)
+			}
+			if items, err := all(ctx, sink); err != io.EOF || len(items) > 0 {
+				t.Errorf("sink: got %s, %v", items, err)
+			}
+			dup, err := s.Open(ctx, "duplex", "echo", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			go func() {
+				for i := range 20 {
+					dup.Send(i)
+				}
+				dup.CloseSend(nil)
+			}()
+			if items, err := all(ctx, dup); err != io.EOF || len(items) != 20 {
+				t.Errorf("duplex: got %s, %v", items, err)
+			}
+			if err := s.Call(ctx, "nix", nil, nil); err == nil || err.Error() != "Error: no such method" {
+				t.Errorf("unknown method: %v", err)
+			}
+		}
+		if err := a.Goodbye(t.Context()); err != nil {
+			t.Error(err)
+		}
+		<-b.Done()
+		if a.Err() != io.EOF || b.Err() != io.EOF {
+			t.Errorf("ended with %v and %v", a.Err(), b.Err())
+		}
+	})
+}
+
+// Two peers that send back whatever they do not expect: two sessions, and a session against its own packets.
+func TestMirror(t *testing.T) {
+	bubble(t, "sessions", func(t *testing.T) {
+		x, y := pipe(64 << 10)
+		stray := muxrpc.Packet{Flags: 0x0e, Req: 7, Body: []byte("true")}
+		a := muxrpc.NewSession(x, muxrpc.Config{First: &stray})
+		b := muxrpc.NewSession(y, muxrpc.Config{First: &stray})
+		defer a.Close()
+		defer b.Close()
+		st, err := a.Open(t.Context(), "source", "nix", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all(t.Context(), st)
+		synctest.Wait() // returns: nobody writes any more
+		if n := a.Stats().Dropped + b.Stats().Dropped; n != 2 {
+			t.Errorf("dropped %d, want the two strays", n)
+		}
+	})
+	bubble(t, "mirror", func(t *testing.T) {
+		s, peer := against(t, muxrpc.Config{Handler: muxrpc.HandlerFunc(serveTest)})
+		go func() { io.Copy(peer, peer) }()
+		s.Call(t.Context(), "echo", 1, nil)
+		for _, typ := range []string{"source", "sink", "duplex"} {
+			st, err := s.Open(t.Context(), typ, "nix", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			all(t.Context(), st)
+		}
+		synctest.Wait()
+	})
+}
+
+// F11: a million packets that nobody asked for.
+func TestUnaskedAnswers(t *testing.T) {
+	n := 1_000_000
+	if testing.Short() {
+		n = 100_000
+	}
+	unit := raw(t, "02 -1 {}\n0e -2 true\n0e 3 true\n0a -4 1\n06 5 {}\n02 0 {}\n02 -2147483648 {}\n0e -2 true\n0e 3 true\n01 -9 x")
+	flood := bytes.Repeat(unit, 1000)
+	x, y := pipe(1 << 20)
+	s := muxrpc.NewSession(y, muxrpc.Config{Handler: muxrpc.HandlerFunc(serveTest)})
+	defer s.Close()
+	grown := allocated(func() {
+		for range n / 10 / 1000 {
+			if _, err := x.Write(flood); err != nil {
+				t.Fatal(err)
+			}
+		}
+		x.Write(raw(t, `02 1 {"name":"echo","args":["alive"]}`))
+		if p, err := muxrpc.ReadPacket(x, 1<<16); err != nil || string(p.Body) != `"alive"` {
+			t.Fatalf("got %+v, %v", p, err)
+		}
+	})
+	if got := s.Stats().Dropped; got != uint64(n) {
+		t.Errorf("dropped %d, want %d", got, n)
+	}
+	t.Logf("%d packets, %d bytes allocated for each", n, grown/uint64(n))
+}
+
+// F09: a body of 4 GiB is no reason to wait.
+func TestSessionHugeHeader(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, peer := against(t, muxrpc.Config{})
+		grown := allocated(func() {
+			peer.Write([]byte{2, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 1})
+			<-s.Done()
+		})
+		if !errors.Is(s.Err(), muxrpc.ErrTooLarge) || !peer.peerCut.Load() {
+			t.Errorf("ended with %v, aborted %v", s.Err(), peer.peerCut.Load())
+		}
+		if grown > 128<<10 {
+			t.Errorf("%d bytes allocated", grown)
+		}
+	})
+}
+
+// F10: hostile JSON is answered, and the session lives.
+func TestSessionHostileJSON(t *testing.T) {
+	for name, body := range hostile() {
+		bubble(t, name, func(t *testing.T) {
+			s, peer := against(t, muxrpc.Config{Handler: muxrpc.HandlerFunc(serveTest)})
+			muxrpc.WritePacket(peer, muxrpc.Packet{Flags: 2, Req: 1, Body: body})
+			want := `"name":"bad_request"`
+			if name == "many keys" {
+				want = `"name":"Error"`
+			}
+			if got, _ := peer.taken(t); !bytes.Contains(got, []byte(want)) {
+				t.Errorf("got %s, want %s", cooked(got), want)
+			}
+			peer.give(t, `02 2 {"name":"echo","args":[1]}`)
+			peer.expect(t, "02 -2 1")
+			if s.Err() != nil {
+				t.Error(s.Err())
+			}
+		})
+	}
+}
+
+// F12: a peer that pipelines calls and never reads is not read either, and cut after ten seconds.
+func TestPeerNeverReads(t *testing.T) {
+	for _, method := range []string{"echo", "wait", "src", "nix"} {
+		bubble(t, method, func(t *testing.T) {
+			limit := muxrpc.NewLimit(64)
+			served, most := 0, 0
+			s, peer := against(t, muxrpc.Config{Limit: limit, Handler: muxrpc.HandlerFunc(func(c *muxrpc.Call) {
+				served++
+				most = max(most, limit.InUse())
+				serveTest(c)
+			})})
+			begin := time.Now()
+			sent := 0
+			flags, typ := "02", "async"
+			if method == "src" {
+				flags, typ = "0a", "source"
+			}
+			for ; sent < 1_000_000; sent++ {
+				req := fmt.Sprintf(`%s %d {"name":"%s","args":["%s"],"type":"%s"}`, flags, sent+1, method, strings.Repeat("x", 1000), typ)
+				if _, err := peer.Write(raw(t, req)); err != nil {
+					break
+				}
+			}
+			<-s.Done()
+			if d := time.Since(begin); d != 10*time.Second || !errors.Is(s.Err(), os.ErrDeadlineExceeded) {
+				t.Errorf("ended after %v with %v", d, s.Err())
+			}
+			s.Close()
+			if most > 64 || limit.InUse() != 0 {
+				t.Errorf("%d calls in flight, %d in the end", most, limit.InUse())
+			}
+			t.Logf("took %d of them, served %d", sent, served)
+			if sent > 10_000 {
+				t.Errorf("read %d calls of a peer that does not read", sent)
+			}
+		})
+	}
+}
+
+func TestOwnClose(t *testing.T) {
+	bubble(t, "waits for goroutines", func(t *testing.T) {
+		running := make(chan bool, 1)
+		s, peer := against(t, muxrpc.Config{Handler: muxrpc.HandlerFunc(func(c *muxrpc.Call) {
+			c.Reply(1) // the function outlives its call
+			c.Go(func() {
+				<-c.Context().Done()
+				time.Sleep(time.Second)
+				running <- false
+			})
+		})})
+		peer.give(t, `02 1 {"name":"a","args":[]}`)
+		peer.expect(t, "02 -1 1")
+		s.Close()
+		select {
+		case <-running:
+		default:
+			t.Error("Close returned before the goroutine")
+		}
+		if !errors.Is(s.Err(), net.ErrClosed) || !peer.peerCut.Load() {
+			t.Errorf("got %v, aborted %v", s.Err(), peer.peerCut.Load())
+		}
+		s.Close()
+		if err := s.Call(t.Context(), "a", nil, nil); !errors.Is(err, net.ErrClosed) {
+			t.Errorf("call on a closed session: %v", err)
+		}
+		if _, err := s.Open(t.Context(), "source", "a", nil); !errors.Is(err, net.ErrClosed) {
+			t.Errorf("open on a closed session: %v", err)
+		}
+		if err := s.Goodbye(t.Context()); !errors.Is(err, net.ErrClosed) {
+			t.Errorf("goodbye on a closed session: %v", err)
+		}
+	})
+	bubble(t, "wakes everybody", func(t *testing.T) {
+		s, _ := against(t, muxrpc.Config{})
+		errs := make(chan error, 4)
+		st, err := s.Open(t.Context(), "duplex", "a", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		go func() { errs <- s.Call(t.Context(), "a", nil, nil) }()
+		go func() { _, _, err := st.Recv(t.Context()); errs <- err }()
+		go func() { _, _, err := st.Recv(t.Context()); errs <- err }()
+		go func() {
+			for {
+				if err := st.Send("x"); err != nil {
+					errs <- err
+					return
+				}
+			}
+		}()
+		synctest.Wait()
+		s.Close()
+		for range 4 {
+			if err := <-errs; !errors.Is(err, net.ErrClosed) {
+				t.Errorf("got %v, want net.ErrClosed", err)
+			}
+		}
+	})
+}
+
+func TestCut(t *testing.T) {
+	for _, in := range []string{"", "0a -1 1\n02"} {
+		bubble(t, in, func(t *testing.T) {
+			ended := make(chan error, 1)
+			s, peer := against(t, muxrpc.Config{Handler: muxrpc.HandlerFunc(func(c *muxrpc.Call) {
+				c.Go(func() { <-c.Context().Done(); ended <- context.Cause(c.Context()) })
+			})})
+			st, err := s.Open(t.Context(), "source", "a", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			peer.give(t, `02 1 {"name":"a","args":[]}`)
+			if in != "" {
+				peer.Write([]byte{2, 0, 0}) // an end inside a packet is a cut too
+				peer.CloseWrite()
+			} else {
+				peer.taken(t)
+				peer.Abort()
+			}
+			<-s.Done()
+			if !errors.Is(s.Err(), io.ErrUnexpectedEOF) || !errors.Is(<-ended, io.ErrUnexpectedEOF) {
+				t.Errorf("got %v", s.Err())
+			}
+			if _, _, err := st.Recv(t.Context()); !errors.Is(err, io.ErrUnexpectedEOF) {
+				t.Errorf("stream: got %v", err)
+			}
+		})
+	}
+}
