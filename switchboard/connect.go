@@ -34,7 +34,7 @@ func (s *session) serveConnect(lane channel.Lane, req int32, args []json.RawMess
 		refuse(lane, req, err)
 		return
 	}
-	timed, stop := context.WithTimeoutCause(s.ctx, c.timeout, control.Timeout.With("no answer in time"))
+	timed, stop := context.WithTimeoutCause(s.ctx, c.timeout, errNoAnswer)
 	defer stop()
 	ctx, cancel := context.WithCancelCause(timed)
 	defer cancel(nil)

@@ -108,7 +108,13 @@ func (l *link) over() {
 
 func (s *session) dropLinkLocked(l *link) {
 	delete(s.links, l)
-	if len(s.links) == 0 && s.idle != nil {
+	s.checkIdleLocked()
+}
+
+// checkIdleLocked tells a leave that waits when there is nothing left that
+// should end in its own time.
+func (s *session) checkIdleLocked() {
+	if len(s.links) == 0 && s.watches == 0 && s.idle != nil {
 		close(s.idle)
 		s.idle = nil
 	}
@@ -192,7 +198,7 @@ func callStream(ctx context.Context, m *mux.Session, name, kind string, args any
 	if err != nil {
 		return nil, err
 	}
-	flags := muxrpc.FlagJSON
+	flags := byte(muxrpc.FlagJSON)
 	if kind != "async" {
 		flags |= muxrpc.FlagStream
 	}
@@ -221,17 +227,14 @@ func (s *session) revoke(reason string, err error) {
 	wg.Wait()
 }
 
-// leave ends a session in good order: no new channels, what is open may finish
-// within grace, then goodbye.
+// leave ends a session in good order: no new channels; watches hear why, open
+// channels may finish, both within grace; then goodbye.
 func (s *session) leave(grace context.Context) {
 	idle := make(chan struct{})
 	s.srv.mu.Lock()
 	s.leaving = true
 	s.idle = idle
-	if len(s.links) == 0 {
-		close(idle)
-		s.idle = nil
-	}
+	s.checkIdleLocked()
 	m := s.mux
 	pending := make([]*link, 0, len(s.links))
 	for l := range s.links {

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"os"
 	"strings"
 	"time"
 	"unicode"
@@ -46,12 +47,17 @@ func (s *session) offerOnStream(ctx context.Context, l *link, target *session, m
 	return l.bind(stream, target, target)
 }
 
+// errNoAnswer is what a caller is told when its time is up.
+var errNoAnswer = control.Timeout.With("no answer in time")
+
 // offerError says what a broken offer means to the caller: the caller's own
 // end, a backlog that is full, or a callee that is gone.
 func offerError(ctx context.Context, err error) error {
 	switch {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
+	case errors.Is(err, os.ErrDeadlineExceeded): // the lane's clock was first
+		return errNoAnswer
 	case errors.Is(err, mux.ErrReset), errors.Is(err, mux.ErrStreams):
 		return control.Busy.With("the callee took no more channels")
 	}

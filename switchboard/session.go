@@ -48,7 +48,7 @@ type session struct {
 	control  *muxrpc.Session              // without yamux: its one lane, if that is a control lane
 	rpcs     map[*muxrpc.Session]struct{} // all control lanes
 	links    map[*link]struct{}           // channels with an end on a lane of this session
-	idle     chan struct{}                // closed when links becomes empty; nil while nobody asks
+	idle     chan struct{}                // closed when there are no links and watches; nil while nobody asks
 	talks    map[shs.PublicKey]int        // keys with an open channel to this session
 	watches  int
 	offers   int                   // pending at this callee

@@ -105,15 +105,16 @@ func (s *session) watch(c *muxrpc.Call) {
 
 	c.Go(func() {
 		err := w.run(b)
-		srv.mu.Lock()
-		delete(srv.watches, w)
-		s.watches--
-		srv.mu.Unlock()
 		if err != nil {
 			err = control.ToWire(err)
 		}
 		// The stream may be gone with its lane; then nobody is left to be told.
 		_ = c.Stream().CloseSend(err)
+		srv.mu.Lock()
+		defer srv.mu.Unlock()
+		delete(srv.watches, w)
+		s.watches--
+		s.checkIdleLocked()
 	})
 }
 
