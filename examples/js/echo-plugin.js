@@ -22,8 +22,8 @@ console.log(`listening as ${name}`)
 process.once('SIGINT', () => bus.close())
 process.once('SIGTERM', () => bus.close())
 
-for await (const { type, name, entry } of bus.watch()) {
-  console.log(type, name ?? '', entry?.id ?? '')
+for await (const { type, name, entry, was } of bus.watch()) {
+  console.log(type, name ?? '', (entry ?? was)?.id ?? '')
 }
 await bus.closed
 console.log('goodbye')

@@ -114,24 +114,29 @@ export class Bus {
   /** The events of names.watch. Leaving the loop ends the watch. */
   async * watch (args = {}) {
     const source = this.rpc.names.watch(args)
-    this.#watches.add(source)
+    let wake // muxrpc forgets who reads when a source is aborted
+    const stop = () => { source(true, () => {}); wake() }
+    this.#watches.add(stop)
     try {
       for (;;) {
-        const event = await new Promise((resolve, reject) => source(null, (end, event) =>
-          end === true ? resolve() : end ? reject(failure(end)) : resolve(event)))
+        const event = await new Promise((resolve, reject) => {
+          wake = resolve
+          source(null, (end, event) => end === true ? resolve() : end ? reject(failure(end)) : resolve(event))
+        })
         if (!event) return
         yield event
       }
     } finally {
-      this.#watches.delete(source)
-      source(true, () => {})
+      this.#watches.delete(stop)
+      stop()
     }
   }
 
   /** Ends watches and control lane in good order; channels go on. */
   async close () {
-    for (const source of this.#watches) source(true, () => {})
+    for (const stop of this.#watches) stop()
     await new Promise(resolve => this.rpc.close(resolve))
+    await this.end?.()
   }
 }
 
@@ -226,7 +231,7 @@ async function take (lane, n) {
 }
 
 /** Makes an Error of an error answer {name, message}; its name is the code. */
-function failure (err) {
+export function failure (err) {
   if (err instanceof Error) return err
   return Object.assign(new Error(err.message || err.name), { name: err.name })
 }

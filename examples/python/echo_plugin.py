@@ -38,7 +38,8 @@ async def main(name="org.example.python.echo"):
         loop.add_signal_handler(number, lambda: loop.create_task(bus.close()))
     try:
         async for event in bus.watch():
-            print(event["type"], event.get("name", ""), event.get("entry", {}).get("id", ""), flush=True)
+            owner = event.get("entry") or event.get("was") or {}
+            print(event["type"], event.get("name", ""), owner.get("id", ""), flush=True)
     except ConnectionError as err:
         print(err, flush=True)
 
