@@ -315,7 +315,8 @@ func (st *Stream) sessionEnded(err error) {
 	token(st.room)
 }
 
-// end sends the one END of our direction; later calls do nothing. reason is what Send returns from now on.
+// end sends the one END of our direction; later calls do nothing. reason is what Send returns from now on. When cancel is closed
+// first there will be none: the session is about to die.
 func (st *Stream) end(body []byte, reason error, cancel <-chan struct{}) error {
 	st.mu.Lock()
 	again := st.sendErr != nil
@@ -326,9 +327,13 @@ func (st *Stream) end(body []byte, reason error, cancel <-chan struct{}) error {
 	if again {
 		return nil
 	}
-	st.slot <- struct{}{} // a Send under way goes first
-	_, err := st.s.out.send(Packet{Flags: FlagJSON | FlagEnd | FlagStream, Req: st.id, Body: body}, cancel)
-	<-st.slot
+	var err error
+	select {
+	case st.slot <- struct{}{}: // a Send under way goes first
+		_, err = st.s.out.send(Packet{Flags: FlagJSON | FlagEnd | FlagStream, Req: st.id, Body: body}, cancel)
+		<-st.slot
+	case <-cancel:
+	}
 	st.mu.Lock()
 	st.endQueued = true
 	st.mu.Unlock()
