@@ -82,8 +82,13 @@ func (s *Server) newSession(life context.Context, conn *shs.Conn, o origin) *ses
 	}
 	s.mu.Unlock()
 	sess.log = s.log.With("peer", sess.key, "session", sess.name())
-	sess.log.Info("session begins", "transport", o.transport, "remote", conn.RemoteAddr().String(),
-		"mode", conn.Mode().String(), "pid", o.pid)
+	attrs := []any{"transport", o.transport, "mode", conn.Mode().String()}
+	if o.transport == transportUnix {
+		attrs = append(attrs, "pid", o.pid)
+	} else {
+		attrs = append(attrs, "remote", conn.RemoteAddr().String())
+	}
+	sess.log.Info("session begins", attrs...)
 	return sess
 }
 
@@ -108,10 +113,20 @@ func (s *session) run() {
 	}
 	s.lanes.Wait()
 	s.conn.Close()
-	if cause := context.Cause(s.ctx); cause != nil && (err == nil || errors.Is(err, context.Canceled)) {
+	s.logEnd(err)
+}
+
+// logEnd logs the one line of a session's end; err is there if it did not end
+// in order.
+func (s *session) logEnd(err error) {
+	attrs := []any{"dur", time.Since(s.began).Round(time.Millisecond)}
+	if cause := context.Cause(s.ctx); cleanEnd(err) && cause != context.Canceled {
 		err = cause
 	}
-	s.log.Info("session ends", "dur", time.Since(s.began).Round(time.Millisecond), "err", err)
+	if !cleanEnd(err) {
+		attrs = append(attrs, "err", err)
+	}
+	s.log.Info("session ends", attrs...)
 }
 
 // kill ends the session for a reason: whoever works for it stops, and its
@@ -181,7 +196,7 @@ func (s *session) serveMux() error {
 	for {
 		stream, err := m.Accept(s.ctx)
 		if err != nil {
-			return err
+			return s.muxEnd(m, err)
 		}
 		s.lanes.Go(func() {
 			if err := s.serveLane(stream, false); err != nil {
@@ -189,6 +204,22 @@ func (s *session) serveMux() error {
 			}
 		})
 	}
+}
+
+// muxEnd says how a yamux session ended. A peer that said go-away before its
+// connection ended has left in order, whatever lanes it left open.
+func (s *session) muxEnd(m *mux.Session, err error) error {
+	select {
+	case <-m.RemoteGoAway():
+		if errors.Is(err, io.ErrUnexpectedEOF) {
+			return io.EOF
+		}
+	default:
+	}
+	if s.ctx.Err() != nil {
+		return context.Cause(s.ctx)
+	}
+	return err
 }
 
 // openLinks returns the channels of the session.
