@@ -100,6 +100,16 @@ func TestCheckKey(t *testing.T) {
 			t.Errorf("%x: got %v, want %v", b, err, ErrWeakKey)
 		}
 	}
+	for y := range byte(19) { // every y from p on, with both signs
+		b := bytes.Repeat([]byte{0xff}, 32)
+		b[0] = 0xed + y
+		for _, top := range []byte{0x7f, 0xff} {
+			b[31] = top
+			if err := PublicKey(b).Check(); !errors.Is(err, ErrWeakKey) {
+				t.Errorf("%x: got %v, want %v", b, err, ErrWeakKey)
+			}
+		}
+	}
 	noPoint := PublicKey{2} // y = 2 is not on the curve
 	if err := noPoint.Check(); !errors.Is(err, ErrWeakKey) {
 		t.Errorf("no point: got %v, want %v", err, ErrWeakKey)

@@ -105,7 +105,9 @@ func goodPoint(key []byte) (*edwards25519.Point, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: no point of the curve", ErrWeakKey)
 	}
-	if !bytes.Equal(p.Bytes(), key) { // y ≥ p, or a sign for x = 0
+	// y ≥ p, or a sign for x = 0. All of these happen to fail below as well; the
+	// protocol names them, so they have a line of their own.
+	if !bytes.Equal(p.Bytes(), key) {
 		return nil, fmt.Errorf("%w: not the canonical spelling", ErrWeakKey)
 	}
 	p8 := new(edwards25519.Point).MultByCofactor(p)
