@@ -168,3 +168,13 @@ func (s states) await(t testing.TB, kind client.StateKind) client.State {
 		}
 	}
 }
+
+// eventually polls for what nobody tells.
+func eventually(t testing.TB, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("it never happened")
+		}
+	}
+}

@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"time"
 
 	"github.com/cad2f06c/switchboard/channel"
@@ -59,6 +60,10 @@ func (s *session) takeOffer(stream *mux.Stream, req int32, args []json.RawMessag
 	}
 	if err != nil {
 		s.log.Debug("offer refused", "channel", info.ID, "name", info.Name, "err", err)
+		if errors.Is(err, Busy) {
+			stream.Abort() // the caller sees busy; an answer would be a refusal
+			return
+		}
 		if err := writePacket(stream, flagsError, -req, refusal(err)); err != nil {
 			stream.Abort()
 			return

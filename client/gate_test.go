@@ -1,0 +1,87 @@
+package client_test
+
+import (
+	"context"
+	"errors"
+	"net"
+	"sync"
+)
+
+var errShut = errors.New("the gate is shut")
+
+// gate is a Config.Dial that a test can shut, and whose connections it can cut
+// at our end alone.
+type gate struct {
+	mu       sync.Mutex
+	isShut   bool
+	conns    []*cutConn
+	stranded []net.Conn
+}
+
+func newGate() *gate { return &gate{} }
+
+func (g *gate) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.isShut {
+		return nil, errShut
+	}
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, network, addr)
+	if err != nil {
+		return nil, err
+	}
+	// Two pumps and a pipe, so that our end can break without the other.
+	ours, theirs := net.Pipe()
+	c := &cutConn{Conn: ours}
+	go pump(conn, theirs)
+	go pump(theirs, conn)
+	g.conns = append(g.conns, c)
+	g.stranded = append(g.stranded, conn, theirs)
+	return c, nil
+}
+
+// pump copies, and keeps dst open when src breaks.
+func pump(dst, src net.Conn) {
+	buf := make([]byte, 4096)
+	for {
+		n, err := src.Read(buf)
+		if err != nil {
+			return
+		}
+		if _, err := dst.Write(buf[:n]); err != nil {
+			return
+		}
+	}
+}
+
+// cutConn is our end.
+type cutConn struct{ net.Conn }
+
+func (g *gate) shut() { g.set(true) }
+func (g *gate) open() { g.set(false) }
+
+func (g *gate) set(shut bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.isShut = shut
+}
+
+// strand breaks our ends; the server's stay as they are.
+func (g *gate) strand() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, c := range g.conns {
+		c.Conn.Close()
+	}
+}
+
+// release closes everything.
+func (g *gate) release() {
+	g.strand()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, c := range g.stranded {
+		c.Close()
+	}
+}
