@@ -94,6 +94,7 @@ func (s *Session) stopped(err error) state {
 	defer s.mu.Unlock()
 	var away *GoAwayError
 	switch {
+	case s.state != live: // the writer may be at its last frames
 	case errors.Is(err, ErrProtocol):
 		s.endLocked(refusing, err)
 	case errors.Is(err, ErrDead), errors.As(err, &away):

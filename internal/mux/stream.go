@@ -88,10 +88,10 @@ func (st *Stream) Read(p []byte) (int, error) {
 			return 0, nil
 		case st.in.n > 0:
 			return st.takeLocked(p), nil
+		case st.rerr != nil: // before FIN: it may have come after data was dropped
+			return 0, st.rerr
 		case st.gotFIN:
 			return 0, io.EOF
-		case st.rerr != nil:
-			return 0, st.rerr
 		}
 		st.rcond.Wait()
 	}
@@ -222,8 +222,8 @@ func (st *Stream) Close() error {
 	}
 	// The peer may wait for window: it gets some, so that it can finish, or
 	// send on and be told.
-	st.consumed += uint32(st.dropInLocked())
-	if st.consumed > 0 && !st.recvDone && st.rerr == nil {
+	if n := st.dropInLocked(); n > 0 && !st.recvDone && st.rerr == nil {
+		st.consumed += uint32(n)
 		st.grantLocked()
 	}
 	st.settleLocked()
@@ -256,6 +256,7 @@ func (st *Stream) abortLocked(err error) {
 		st.werr = err
 	}
 	st.finDue, st.grant = false, 0
+	st.leaveBacklogLocked()
 	if !st.recvDone || !st.sendDone {
 		st.resetDue = true
 		st.s.scheduleLocked(st)
