@@ -341,11 +341,11 @@ class Bus:
             await handler(lane, offer)
             lane.close_write()
             while await lane.read():
-                pass
-        except ConnectionError:
-            pass  # the caller cut it
-        finally:
-            lane.abort()  # changes nothing if both ends are through
+                pass  # to its end, which closes the connection
+        except BaseException as err:
+            lane.abort()
+            if not isinstance(err, ConnectionError):  # which is a caller that cut it
+                raise
 
     async def close(self):
         """Ends the control lane in good order; channels go on."""
