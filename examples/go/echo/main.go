@@ -13,6 +13,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"sync"
 
 	"github.com/cad2f06c/switchboard/client"
 	"github.com/cad2f06c/switchboard/shs"
@@ -38,6 +39,8 @@ func run(ctx context.Context, name string) error {
 	}
 	fmt.Println("listening as", name)
 	defer context.AfterFunc(ctx, func() { ln.Close() })()
+	var channels sync.WaitGroup
+	defer channels.Wait()
 	for {
 		conn, err := ln.Accept()
 		if errors.Is(err, net.ErrClosed) {
@@ -46,10 +49,10 @@ func run(ctx context.Context, name string) error {
 		if err != nil {
 			return err
 		}
-		go func() {
+		channels.Go(func() {
 			defer conn.Close()
 			fmt.Println("channel from", conn.RemoteAddr())
 			io.Copy(conn, conn) // ends with the caller's half-close
-		}()
+		})
 	}
 }
