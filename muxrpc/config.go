@@ -43,8 +43,8 @@ type Config struct {
 	Handler Handler
 	// MaxBody is the longest body taken from the peer, in bytes; default 64 KiB. A longer one ends the session.
 	MaxBody int
-	// Limit bounds the calls and streams that the peer has in flight, from their receipt to the answer or to both ENDs; one more
-	// is answered "busy". nil means 64 for this session alone.
+	// Limit bounds the calls and streams that the peer has in flight, from their receipt to the answer, to the END of a source,
+	// or to both ENDs of a sink or duplex; one more is answered "busy". nil means 64 for this session alone.
 	Limit *Limit
 	// Exempt names methods that are served even at the limit and do not count. They should be answered at once: manifest.
 	Exempt []string

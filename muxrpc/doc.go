@@ -29,8 +29,8 @@
 //
 // # Streams
 //
-// Each direction of a [Stream] ends by exactly one END of its own; the stream is forgotten when both have. muxrpc has no flow
-// control: what a stream received and nobody took is bounded by Config.MaxReceive, and a stream that
+// Each direction of a [Stream] ends by exactly one END of its own; the stream is forgotten when both have, a source that we
+// serve after ours. muxrpc has no flow control: what a stream received and nobody took is bounded by Config.MaxReceive, and a stream that
 // gets more ends with the code "quota" (or the reading goroutine waits, with Config.BlockReceive).
 //
 // # Three classes of failure

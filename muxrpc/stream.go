@@ -345,10 +345,11 @@ func (st *Stream) end(body []byte, reason error, cancel <-chan struct{}) error {
 	return nil
 }
 
-// forgetIfOver takes the stream out of the session's books when both directions have ended.
+// forgetIfOver takes the stream out of the session's books when both directions have ended. The caller of a source has no
+// direction but its END, which answers ours and which not every caller sends: our END alone ends a source that we serve.
 func (st *Stream) forgetIfOver() {
 	st.mu.Lock()
-	over := st.recvEnded && st.endQueued
+	over := st.endQueued && (st.recvEnded || st.call != nil && !st.receives)
 	st.mu.Unlock()
 	if over {
 		st.forget()
