@@ -74,7 +74,7 @@ func parseAddress(s string) (a Address, ok bool, err error) {
 	network, where, _ := strings.Cut(layers[0], ":")
 	switch {
 	case !isProtocol(network):
-		return a, false, errors.New("it does not begin with a protocol, such as net:")
+		return a, false, errors.New("it does not begin with a protocol such as net")
 	case network != "unix" && network != "net":
 		return a, false, nil
 	case len(layers) == 1:

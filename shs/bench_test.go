@@ -39,54 +39,52 @@ func BenchmarkServerHello(b *testing.B) {
 	}
 }
 
-// The throughput benchmarks report their time as a ratio to that of bare
-// secretbox over the same bytes, which is what no box stream can be faster than.
+// The throughput benchmarks run the box stream and bare secretbox over the same
+// bytes in turn. They report the throughput of the fastest round, and how many
+// times the time of secretbox's fastest it took: no box stream can be below 1.
 
-func rawSeal(text, out []byte) time.Duration {
-	const rounds = 200
-	key, nonce := new([32]byte), new([24]byte)
-	begin := time.Now()
-	for range rounds {
-		for p := text; len(p) > 0; p = p[min(maxBody, len(p)):] {
-			secretbox.Seal(out[:0], p[:min(maxBody, len(p))], nonce, key)
-		}
+// fastest is the shortest of several times.
+type fastest time.Duration
+
+func (f *fastest) add(d time.Duration) {
+	if *f == 0 || fastest(d) < *f {
+		*f = fastest(d)
 	}
-	return time.Since(begin) / rounds
 }
 
-func rawOpen(text, out []byte) time.Duration {
-	const rounds = 200
-	key, nonce := new([32]byte), new([24]byte)
-	box := secretbox.Seal(nil, make([]byte, maxBody), nonce, key)
-	begin := time.Now()
-	for range rounds {
-		for range len(text) / maxBody {
-			secretbox.Open(out[:0], box, nonce, key)
-		}
-	}
-	return time.Since(begin) / rounds
+func report(b *testing.B, size int, ours, bare fastest) {
+	b.ReportMetric(float64(size)/1e6/time.Duration(ours).Seconds(), "box-MB/s")
+	b.ReportMetric(float64(ours)/float64(bare), "x-secretbox")
 }
 
 func BenchmarkSeal(b *testing.B) {
 	text, out := make([]byte, 64<<10), make([]byte, 0, 80<<10)
-	raw := rawSeal(text, out)
+	key, nonce := new([32]byte), new([24]byte)
 	w := &boxWriter{half: testHalf}
-	b.SetBytes(int64(len(text)))
+	var ours, bare fastest
 	b.ReportAllocs()
 	for b.Loop() {
+		begin := time.Now()
 		out = out[:0]
 		for p := text; len(p) > 0; {
 			var n int
 			out, n = w.appendFrame(out, p)
 			p = p[n:]
 		}
+		middle := time.Now()
+		out = out[:0]
+		for p := text; len(p) > 0; p = p[maxBody:] {
+			out = secretbox.Seal(out, p[:maxBody], nonce, key)
+		}
+		ours.add(middle.Sub(begin))
+		bare.add(time.Since(middle))
 	}
-	b.ReportMetric(float64(b.Elapsed())/float64(b.N)/float64(raw), "x-secretbox")
+	report(b, len(text), ours, bare)
 }
 
 func BenchmarkOpen(b *testing.B) {
-	text, out := make([]byte, 64<<10), make([]byte, 80<<10)
-	raw := rawOpen(text, out)
+	const boxes = 16
+	text := make([]byte, boxes*maxBody)
 	w := &boxWriter{half: testHalf}
 	var wire []byte
 	for p := text; len(p) > 0; {
@@ -95,16 +93,25 @@ func BenchmarkOpen(b *testing.B) {
 		p = p[n:]
 	}
 	src := make([]byte, len(wire))
-	b.SetBytes(int64(len(text)))
+	key, nonce := new([32]byte), new([24]byte)
+	box := secretbox.Seal(nil, text[:maxBody], nonce, key)
+	var ours, bare fastest
 	b.ReportAllocs()
 	for b.Loop() {
 		copy(src, wire) // decode changes it
 		r := boxReader{half: testHalf}
-		if n, _, err := r.decode(out, src); n != len(text) || err != nil {
+		begin := time.Now()
+		if n, _, err := r.decode(text, src); n != len(text) || err != nil {
 			b.Fatal(n, err)
 		}
+		middle := time.Now()
+		for i := range boxes {
+			secretbox.Open(text[:i*maxBody], box, nonce, key)
+		}
+		ours.add(middle.Sub(begin))
+		bare.add(time.Since(middle))
 	}
-	b.ReportMetric(float64(b.Elapsed())/float64(b.N)/float64(raw), "x-secretbox")
+	report(b, len(text), ours, bare)
 }
 
 // BenchmarkConn moves 64 KiB over TCP on loopback, one way.

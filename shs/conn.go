@@ -151,6 +151,10 @@ func (c *Conn) CloseWrite() error {
 // Close sends the goodbye unless CloseWrite has, for at most 1 s, and closes
 // the connection below. Reads, Writes and a handshake in progress end with
 // net.ErrClosed. A second Close does nothing.
+//
+// What the peer has sent and nobody has read is lost, and over TCP the kernel
+// then resets the connection: the peer may read an error in place of our last
+// bytes. To end in order, CloseWrite, read to io.EOF, then Close.
 func (c *Conn) Close() error {
 	if !c.shaken.Load() {
 		return c.Abort()

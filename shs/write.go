@@ -2,6 +2,7 @@ package shs
 
 import (
 	"errors"
+	"io"
 	"net"
 	"os"
 )
@@ -85,6 +86,9 @@ func (w *writer) flush() error {
 	for w.sent < len(w.out) {
 		n, err := w.conn.Write(w.out[w.sent:])
 		w.sent += n
+		if n == 0 && err == nil {
+			err = io.ErrShortWrite // of a connection that breaks its promise
+		}
 		if err != nil && w.sent < len(w.out) {
 			if !errors.Is(err, os.ErrDeadlineExceeded) {
 				w.fail(err)

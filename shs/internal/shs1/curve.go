@@ -114,23 +114,24 @@ func goodPoint(key []byte) (*edwards25519.Point, error) {
 	if p8.Equal(edwards25519.NewIdentityPoint()) == 1 {
 		return nil, fmt.Errorf("%w: point of small order", ErrWeakKey)
 	}
-	// A multiple of 8 has lost its part of small order; dividing by 8 in the
-	// prime-order group gives p back only if there was none.
+	// (l-1)·P + P is zero for a point of the prime-order group, whose order is l,
+	// and for no other: l is odd, so a part of small order would stay.
 	zero := edwards25519.NewScalar()
-	if new(edwards25519.Point).VarTimeDoubleScalarBaseMult(eighth(), p8, zero).Equal(p) != 1 {
+	lP := new(edwards25519.Point).VarTimeDoubleScalarBaseMult(minusOne(), p, zero)
+	if lP.Add(lP, p).Equal(edwards25519.NewIdentityPoint()) != 1 {
 		return nil, fmt.Errorf("%w: point outside the prime-order group", ErrWeakKey)
 	}
 	return p, nil
 }
 
-// eighth is 1/8 modulo the order of the prime-order group.
-func eighth() *edwards25519.Scalar {
-	b := [32]byte{8}
-	s, err := edwards25519.NewScalar().SetCanonicalBytes(b[:])
+// minusOne is l-1, for the order l of the prime-order group.
+func minusOne() *edwards25519.Scalar {
+	b := [32]byte{1}
+	one, err := edwards25519.NewScalar().SetCanonicalBytes(b[:])
 	if err != nil {
-		panic("shs1: 8 is a canonical scalar")
+		panic("shs1: 1 is a canonical scalar")
 	}
-	return s.Invert(s)
+	return one.Negate(one)
 }
 
 // verify checks an Ed25519 signature by a key that passed CheckKey. It refuses

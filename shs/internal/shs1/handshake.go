@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"syscall"
 
 	"golang.org/x/crypto/nacl/secretbox"
@@ -21,17 +22,9 @@ import (
 // the caller closes it.
 func Client(rw io.ReadWriter, cfg *Config) (*Session, error) {
 	K := &cfg.Networks[0]
-	B, err := publicToCurve(cfg.ServerKey[:])
+	A, a, B, err := clientKeys(cfg)
 	if err != nil {
-		return nil, fmt.Errorf("server key: %w", err)
-	}
-	A, err := secretToCurve(cfg.Key)
-	if err != nil {
-		return nil, fmt.Errorf("own key: %w", err)
-	}
-	a, err := newEphemeral(cfg.Ephemeral)
-	if err != nil {
-		return nil, fmt.Errorf("ephemeral key: %w", err)
+		return nil, err
 	}
 	var s secrets
 	defer s.wipe()
@@ -87,6 +80,20 @@ func Client(rw io.ReadWriter, cfg *Config) (*Session, error) {
 	}, nil
 }
 
+// clientKeys makes the keys for the client's Diffie-Hellmans.
+func clientKeys(cfg *Config) (A, a *ecdh.PrivateKey, B *ecdh.PublicKey, err error) {
+	if B, err = publicToCurve(cfg.ServerKey[:]); err != nil {
+		return nil, nil, nil, fmt.Errorf("server key: %w", err)
+	}
+	if A, err = secretToCurve(cfg.Key); err != nil {
+		return nil, nil, nil, fmt.Errorf("own key: %w", err)
+	}
+	if a, err = newEphemeral(cfg.Ephemeral); err != nil {
+		return nil, nil, nil, fmt.Errorf("ephemeral key: %w", err)
+	}
+	return A, a, B, nil
+}
+
 // Server runs the server's side of a handshake over rw, as Client does the
 // other. It writes nothing before it has seen a valid client hello, and nothing
 // after a client proof that does not hold or that cfg.Authorize refuses.
@@ -96,12 +103,7 @@ func Server(rw io.ReadWriter, cfg *Config) (*Session, error) {
 	if _, err := io.ReadFull(rw, msg1[:]); err != nil {
 		return nil, fmt.Errorf("reading client hello: %w", cut(err))
 	}
-	network := -1
-	for i := range cfg.Networks {
-		if network < 0 && msg1.under(&cfg.Networks[i]) {
-			network = i
-		}
-	}
+	network := slices.IndexFunc(cfg.Networks, func(K [32]byte) bool { return msg1.under(&K) })
 	if network < 0 {
 		return nil, fmt.Errorf("client hello: %w", ErrHello)
 	}
@@ -134,10 +136,8 @@ func Server(rw io.ReadWriter, cfg *Config) (*Session, error) {
 		return nil, fmt.Errorf("client proof: %w", err)
 	}
 	client := [32]byte(proof.key())
-	if cfg.Authorize != nil {
-		if err := cfg.Authorize(client, network); err != nil {
-			return nil, fmt.Errorf("authorizing client: %w", err)
-		}
+	if err := cfg.authorize(client, network); err != nil {
+		return nil, fmt.Errorf("authorizing client: %w", err)
 	}
 
 	// Message 4: server proof, boxed under K | a·b | a·B | A·b.
@@ -155,6 +155,13 @@ func Server(rw io.ReadWriter, cfg *Config) (*Session, error) {
 		Write:   s.half(client[:], &msg1),
 		Read:    s.half(cfg.Key[ed25519.SeedSize:], msg2),
 	}, nil
+}
+
+func (cfg *Config) authorize(client [32]byte, network int) error {
+	if cfg.Authorize == nil {
+		return nil
+	}
+	return cfg.Authorize(client, network)
 }
 
 // readClientProof opens and checks message 3, and returns the client's key as a
