@@ -1,35 +1,44 @@
 package mux
 
-// Sizes of the chunks that a buffer is made of.
+import "math/bits"
+
+// Chunks have a power of two of bytes as their capacity, from minChunk (what an
+// empty buffer may keep) to maxChunk.
 const (
-	minChunk  = 512      // also what an empty buffer may keep
-	maxChunk  = 16 << 10 // these are used again, see chunkPool
-	freeLimit = 16       // chunks that a pool keeps: 256 KiB
+	minChunk = 512
+	maxChunk = 16 << 10
+	classes  = 6         // 512, 1 Ki, … 16 Ki
+	poolSize = 256 << 10 // bytes that a chunkPool keeps
 )
 
-// chunkPool keeps chunks of maxChunk bytes for the next buffer of the same
-// session. The session's tick empties it, so that an idle session holds none.
+// chunkPool keeps chunks for the next buffer of the same session. The
+// session's tick empties it, so that an idle session holds none.
 type chunkPool struct {
-	free [][]byte
+	free [classes][][]byte
+	held int
 }
 
+// get returns an empty chunk for at least n bytes, n at most maxChunk.
 func (p *chunkPool) get(n int) []byte {
-	if n <= maxChunk/2 {
-		return make([]byte, 0, max(n, minChunk))
-	}
-	if last := len(p.free) - 1; last >= 0 {
-		c := p.free[last]
-		p.free = p.free[:last]
+	k := class(n)
+	if last := len(p.free[k]) - 1; last >= 0 {
+		c := p.free[k][last]
+		p.free[k] = p.free[k][:last]
+		p.held -= cap(c)
 		return c
 	}
-	return make([]byte, 0, maxChunk)
+	return make([]byte, 0, minChunk<<k)
 }
 
 func (p *chunkPool) put(c []byte) {
-	if cap(c) == maxChunk && len(p.free) < freeLimit {
-		p.free = append(p.free, c[:0])
+	if p.held+cap(c) <= poolSize {
+		k := class(cap(c))
+		p.free[k] = append(p.free[k], c[:0])
+		p.held += cap(c)
 	}
 }
+
+func class(n int) int { return bits.Len(uint(max(n, minChunk)-1) / minChunk) }
 
 // buffer is a first-in first-out queue of bytes. What it holds is at most
 // about twice what is in it, however small the pieces are that it was filled
@@ -88,7 +97,7 @@ func (b *buffer) shift(pool *chunkPool) {
 	last := copy(b.chunks, b.chunks[1:])
 	b.chunks[last] = nil
 	b.chunks = b.chunks[:last]
-	if last == 0 {
+	if last == 0 && cap(b.chunks) > 4 {
 		b.chunks = nil
 	}
 }

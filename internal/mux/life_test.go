@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -307,8 +308,6 @@ func TestAbortUnblocks(t *testing.T) {
 // A session has two goroutines, however many streams and pings it carries.
 func TestGoroutines(t *testing.T) {
 	bubble(t, mux.Config{}, func(t *testing.T, a, b *mux.Session, _, _ *testnet.StallConn) {
-		synctest.Wait()
-		before := runtime.NumGoroutine()
 		for range 100 {
 			x, y := streams(t, a, b)
 			x.SetDeadline(time.Now().Add(time.Hour))
@@ -316,16 +315,29 @@ func TestGoroutines(t *testing.T) {
 		}
 		time.Sleep(5*time.Minute + time.Second)
 		synctest.Wait()
-		if n := runtime.NumGoroutine(); n > before {
-			t.Errorf("100 streams: %d goroutines more", n-before)
+		if n := goroutines(); n != 4 {
+			t.Errorf("two sessions of 100 streams: %d goroutines, want 4", n)
 		}
 		a.Close()
 		<-b.Done()
 		b.Close()
-		if n := runtime.NumGoroutine(); n != before-4 {
-			t.Errorf("the end of two sessions: %d goroutines fewer, want 4", before-n)
+		if n := goroutines(); n != 0 {
+			t.Errorf("after the end of both: %d goroutines", n)
 		}
 	})
+}
+
+// goroutines counts those that run a method of a session.
+func goroutines() int {
+	stacks := make([]byte, 1<<20)
+	stacks = stacks[:runtime.Stack(stacks, true)]
+	n := 0
+	for g := range strings.SplitSeq(string(stacks), "\n\n") {
+		if strings.Contains(g, "mux.(*Session).") {
+			n++
+		}
+	}
+	return n
 }
 
 // A connection without CloseWrite ends as well.

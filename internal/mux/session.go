@@ -336,7 +336,7 @@ func (s *Session) onTick() {
 	if s.state != live {
 		return
 	}
-	s.pool.free, s.spare = nil, nil
+	s.pool, s.spare = chunkPool{}, nil
 	if !s.writing {
 		s.raw = nil
 	}
