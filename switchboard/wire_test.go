@@ -3,14 +3,12 @@ package switchboard_test
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"io"
 	"net"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
-	"time"
 
 	"github.com/cad2f06c/switchboard/channel"
 	"github.com/cad2f06c/switchboard/internal/control"
@@ -214,19 +212,6 @@ func arg(t *testing.T, raw json.RawMessage) json.RawMessage {
 		t.Fatalf("request %s: %v", raw, err)
 	}
 	return r.Args[0]
-}
-
-// silent checks that nothing comes for a while.
-func (p *peer) silent(d time.Duration) {
-	p.t.Helper()
-	p.lane.SetReadDeadline(time.Now().Add(d))
-	var b [1]byte
-	n, err := p.lane.Read(b[:])
-	var ne interface{ Timeout() bool }
-	if n > 0 || !errors.As(err, &ne) || !ne.Timeout() {
-		p.t.Fatalf("read %d bytes and %v, want silence", n, err)
-	}
-	p.lane.SetReadDeadline(time.Time{})
 }
 
 // login shakes hands and returns what came of it.
