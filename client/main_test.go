@@ -156,7 +156,7 @@ func (s states) add(st client.State) { s <- st }
 // await returns the next state of a kind.
 func (s states) await(t testing.TB, kind client.StateKind) client.State {
 	t.Helper()
-	late := time.After(20 * time.Second)
+	late := time.After(2 * time.Minute) // of a bubble's clock, often
 	for {
 		select {
 		case st := <-s:

@@ -2,7 +2,6 @@ package client_test
 
 import (
 	"io"
-	"net"
 	"testing"
 
 	"github.com/cad2f06c/switchboard/client"
@@ -185,5 +184,3 @@ func TestNoReconnect(t *testing.T) {
 	_, err = c.Ping(short(t))
 	wantErr(t, err, client.ErrNotConnected)
 }
-
-var _ net.Listener = (*client.Listener)(nil)
