@@ -129,7 +129,7 @@ func FuzzBoxStream(f *testing.F) {
 			body := bytes.Repeat([]byte{byte(i)}, int(size)*16>>(i/4))
 			wire = append(wire, ref.seal(body)...)
 			want = append(want, body...)
-			if empty++; size > 0 {
+			if empty++; len(body) > 0 {
 				empty = 0
 			}
 			if empty > maxEmpty {
