@@ -97,6 +97,7 @@ func (s *Session) Stats() Stats {
 func (s *Session) Close() error {
 	s.finish(net.ErrClosed, s.conn.Abort)
 	s.wg.Wait()
+	<-s.done // whoever else ended it is through
 	return nil
 }
 

@@ -264,8 +264,8 @@ func TestMirror(t *testing.T) {
 		}
 		all(t.Context(), st)
 		synctest.Wait() // returns: nobody writes any more
-		if n := a.Stats().Dropped + b.Stats().Dropped; n != 2 {
-			t.Errorf("dropped %d, want the two strays", n)
+		if n := a.Stats().Dropped + b.Stats().Dropped; n != 3 {
+			t.Errorf("dropped %d, want the two strays and the last END", n)
 		}
 	})
 	bubble(t, "mirror", func(t *testing.T) {
