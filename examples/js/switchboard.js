@@ -149,8 +149,10 @@ export async function dial ({ address = findAddress(), keys, networkKey = defaul
     appKey: networkKey,
     timeout: 5000
   })
-  // A Unix plugin without a path would make a folder for a server at once.
-  const ms = multiserver([[unixPlugin({ path: '/' }), shs], [netPlugin({}), shs]])
+  const unix = unixPlugin({ path: '/' }) // without a path it would make a folder for a server
+  const tcp = netPlugin({}) // header and body are two writes, which Nagle would hold apart for 40 ms
+  const net = { ...tcp, parse: text => { const at = tcp.parse(text); return at && { ...at, noDelay: true } } }
+  const ms = multiserver([[unix, shs], [net, shs]])
   let failed
   for (const one of address.split(';')) {
     try {
