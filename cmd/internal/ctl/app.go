@@ -58,7 +58,7 @@ func (a *app) once(ctx context.Context, do func(context.Context, *client.Client)
 func (a *app) stay(ctx context.Context, do func(context.Context, *client.Client) error) error {
 	limited, cancel := a.limit(ctx)
 	defer cancel()
-	c, err := a.dial(limited, client.Config{OnState: a.report})
+	c, err := a.dial(limited, client.Config{OnState: a.reporter()})
 	if err != nil {
 		return err
 	}
@@ -69,13 +69,19 @@ func (a *app) stay(ctx context.Context, do func(context.Context, *client.Client)
 	return errors.Join(err, c.Close())
 }
 
-// report says on stderr that the connection was lost or is back.
-func (a *app) report(s client.State) {
-	switch s.Kind {
-	case client.Disconnected:
-		fmt.Fprintf(a.log, "sbctl: the connection to the server was lost; trying again\n")
-	case client.NameLost:
-		fmt.Fprintf(a.log, "sbctl: %s: the name is lost: %s\n", term.Escape(s.Name), term.Error(s.Err))
+// reporter returns what says on stderr that the connection was lost or is back.
+// It is called one at a time.
+func (a *app) reporter() func(client.State) {
+	lost := false
+	return func(s client.State) {
+		switch {
+		case s.Kind == client.Reconnecting && !lost:
+			lost = true
+			fmt.Fprintf(a.log, "sbctl: the connection to the server was lost; trying again\n")
+		case s.Kind == client.Connected && lost:
+			lost = false
+			fmt.Fprintf(a.log, "sbctl: connected again\n")
+		}
 	}
 }
 
@@ -121,6 +127,9 @@ func (a *app) fill(cfg *client.Config) (err error) {
 		if cfg.NetworkKey, err = shs.ParseNetworkKey(a.networkKey); err != nil {
 			return usagef("--network-key: %w", err)
 		}
+		if cfg.NetworkKey.IsZero() { // the library takes it for "the default one"
+			return usagef("--network-key: all zeros are not a key")
+		}
 	}
 	cfg.Key, err = a.userKey()
 	return err
@@ -151,7 +160,7 @@ func (a *app) keyPath(given string) (path string, own bool, err error) {
 		return given, false, nil
 	}
 	set, err := paths.Default(os.Getenv, os.Geteuid())
-	if err != nil {
+	if set.UserKey == "" {
 		return "", true, fmt.Errorf("finding the user's key: %w (set HOME, or give --key)", err)
 	}
 	return set.UserKey, true, nil

@@ -55,19 +55,19 @@ func (a *app) withChannel(ctx context.Context, name string, do func(context.Cont
 		return err
 	}
 	err = do(ctx, conn)
-	if ctx.Err() != nil {
-		return ctx.Err()
+	if err != nil && ctx.Err() != nil {
+		return about{name, ctx.Err()}
 	}
 	return cut(name, err)
 }
 
 // openChannel opens a channel to name.
 func openChannel(ctx context.Context, c *client.Client, name string) (duplex, error) {
-	conn, err := c.DialContext(ctx, "switchboard", name)
+	conn, err := c.Open(ctx, name, client.OpenOptions{})
 	if err != nil {
 		return nil, about{name, err}
 	}
-	return asDuplex(conn)
+	return conn, nil
 }
 
 // cut gives an error of an open channel its meaning: it was cut.
@@ -75,7 +75,7 @@ func cut(name string, err error) error {
 	if err == nil {
 		return nil
 	}
-	if _, ok := errors.AsType[localError](err); ok {
+	if errors.As(err, new(localError)) || errors.As(err, new(failure)) {
 		return err
 	}
 	return failure{exitGone, fmt.Errorf("%s: the channel was cut: %w", name, err)}

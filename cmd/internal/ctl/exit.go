@@ -81,7 +81,7 @@ type advice struct {
 func adviceOf(code client.Code) advice {
 	switch code {
 	case client.BadRequest:
-		return advice{exitUsage, "the server does not take this request", true}
+		return advice{exitUsage, "bad request", true}
 	case client.NameInvalid:
 		return advice{exitUsage, "not a name: elements of letters, digits, _ and - joined by dots, none beginning with a digit, at most 255 bytes", false}
 	case client.NotFound:
@@ -153,7 +153,7 @@ func message(err error) string {
 	e, isAnswer := errors.AsType[*client.Error](err)
 	switch {
 	case isFailure:
-		return term.Error(f)
+		return strings.TrimPrefix(term.Error(f), "client: ")
 	case isAnswer:
 		a := adviceOf(e.Code)
 		text := name + a.text
@@ -168,5 +168,5 @@ func message(err error) string {
 	case errors.Is(err, context.DeadlineExceeded):
 		return term.Escape(name + "no answer in time (--timeout gives more)")
 	}
-	return term.Error(err)
+	return strings.TrimPrefix(term.Error(err), "client: ")
 }

@@ -2,6 +2,7 @@ package ctl
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -19,7 +20,8 @@ const defaultMax = 64
 
 // newExpose builds "expose".
 func newExpose(a *app) *cobra.Command {
-	most := defaultMax
+	var e exposure
+	var info string
 	cmd := &cobra.Command{
 		Use:   "expose NAME TARGET [ARG...]",
 		Short: "Give a TCP or Unix service, or a command, a name",
@@ -30,47 +32,70 @@ func newExpose(a *app) *cobra.Command {
                   $SWITCHBOARD_PEER is the caller's key
 Half-closes are kept. If either side breaks, so does the other; the process of a
 channel that breaks is killed. Over --max channels at once, further ones wait.
-It runs until SIGINT or SIGTERM, over reconnects; flags stand before NAME.`,
+It runs until SIGINT or SIGTERM, over reconnects; flags stand before NAME.
+
+A name has one owner. With --queue it waits in line for a name that is taken; with
+--replace it takes it from an owner of the same key, or one that said --yield.`,
 		Example: `  sbctl expose org.example.web tcp:localhost:80
   sbctl expose org.example.date exec:date -u
   sbctl expose --max 4 org.example.sh exec:sh -c 'tr a-z A-Z'`,
 		Args: between(2, -1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if most < 1 {
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
+			if e.most < 1 {
 				return usagef("--max must be at least 1")
 			}
-			t, err := parseTarget(args[1], args[2:], a.log)
-			if err != nil {
+			if info != "" {
+				if !json.Valid([]byte(info)) {
+					return usagef("--info is no JSON: %.64s", info)
+				}
+				e.claim.Info = json.RawMessage(info)
+			}
+			e.name, e.what = args[0], strings.Join(args[1:], " ")
+			if e.target, err = parseTarget(args[1], args[2:], a.log); err != nil {
 				return err
 			}
 			return a.stay(cmd.Context(), func(ctx context.Context, c *client.Client) error {
-				return a.expose(ctx, c, args[0], strings.Join(args[1:], " "), t, most)
+				return a.expose(ctx, c, e)
 			})
 		},
 	}
-	cmd.Flags().SetInterspersed(false) // what follows NAME may be a command's own flags
-	cmd.Flags().IntVar(&most, "max", defaultMax, "carry at most `N` channels at once")
+	f := cmd.Flags()
+	f.SetInterspersed(false) // what follows NAME may be a command's own flags
+	f.IntVar(&e.most, "max", defaultMax, "carry at most `N` channels at once")
+	f.StringVar(&info, "info", "", "publish this `JSON` with the name")
+	f.BoolVar(&e.claim.Queue, "queue", false, "wait in line if the name is taken")
+	f.BoolVar(&e.claim.Replace, "replace", false, "take the name from an owner that lets us")
+	f.BoolVar(&e.claim.Yield, "yield", false, "let others --replace us")
 	return cmd
 }
 
-// expose claims name and serves its channels until ctx ends.
-func (a *app) expose(ctx context.Context, c *client.Client, name, what string, t target, most int) error {
+// exposure is what expose was asked for.
+type exposure struct {
+	name   string
+	what   string // the target as it was written
+	target target
+	most   int
+	claim  client.ClaimOptions
+}
+
+// expose claims the name and serves its channels until ctx ends.
+func (a *app) expose(ctx context.Context, c *client.Client, e exposure) error {
 	limited, cancel := a.limit(ctx)
 	defer cancel()
-	ln, err := c.Listen(limited, name)
+	ln, err := c.ListenWith(limited, e.name, e.claim)
 	if err != nil {
-		return about{name, err}
+		return about{e.name, err}
 	}
-	if _, err := fmt.Fprintf(a.out, "%s leads to %s\n", term.Escape(name), term.Escape(what)); err != nil {
+	if _, err := fmt.Fprintf(a.out, "%s leads to %s\n", term.Escape(e.name), term.Escape(e.what)); err != nil {
 		return errors.Join(err, ln.Close())
 	}
-	return a.serve(ctx, ln, most, about{name: name}, t.serve)
+	return a.serve(ctx, ln, e.most, e.name, e.target.serve)
 }
 
 // serve accepts connections until ctx ends, at most `most` of them open at a
 // time, and gives each to handle, which closes it. What goes wrong with one is a
 // line on stderr. It waits for all.
-func (a *app) serve(ctx context.Context, ln net.Listener, most int, of about, handle func(context.Context, duplex) error) error {
+func (a *app) serve(ctx context.Context, ln net.Listener, most int, name string, handle func(context.Context, duplex) error) error {
 	defer context.AfterFunc(ctx, func() { ln.Close() })()
 	ctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
@@ -89,7 +114,7 @@ func (a *app) serve(ctx context.Context, ln net.Listener, most int, of about, ha
 			if ctx.Err() != nil {
 				return nil
 			}
-			return about{of.name, err}
+			return about{name, err}
 		}
 		d, err := asDuplex(conn)
 		if err != nil {
@@ -98,7 +123,10 @@ func (a *app) serve(ctx context.Context, ln net.Listener, most int, of about, ha
 		wg.Go(func() {
 			defer func() { <-slots }()
 			if err := handle(ctx, d); err != nil && ctx.Err() == nil {
-				fmt.Fprintf(a.log, "sbctl: %s: a channel ended: %s\n", term.Escape(of.name), term.Error(err))
+				if !errors.As(err, new(about)) {
+					err = about{name, err}
+				}
+				fmt.Fprintf(a.log, "sbctl: %s\n", message(err))
 			}
 		})
 	}

@@ -58,7 +58,7 @@ func (a *app) forward(ctx context.Context, c *client.Client, network, addr, name
 	if _, err := fmt.Fprintf(a.out, "%s:%s leads to %s\n", network, term.Escape(ln.Addr().String()), term.Escape(name)); err != nil {
 		return errors.Join(err, ln.Close())
 	}
-	return a.serve(ctx, ln, most, about{name: name}, func(ctx context.Context, conn duplex) error {
+	return a.serve(ctx, ln, most, name, func(ctx context.Context, conn duplex) error {
 		limited, cancel := a.limit(ctx)
 		defer cancel()
 		there, err := openChannel(limited, c, name)

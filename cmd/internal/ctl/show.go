@@ -107,9 +107,9 @@ channel to that plugin takes to open, and closes it without a byte.`,
 // pingName opens a channel to name and says how long that took.
 func pingName(ctx context.Context, c *client.Client, name string) (time.Duration, error) {
 	start := time.Now()
-	conn, err := c.DialContext(ctx, "switchboard", name)
+	conn, err := openChannel(ctx, c, name)
 	if err != nil {
-		return 0, about{name, err}
+		return 0, err
 	}
 	took := time.Since(start)
 	return took, conn.Close()

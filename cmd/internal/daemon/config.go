@@ -52,7 +52,7 @@ func parseConfig(name, text, dir string) (Settings, error) {
 		seen[top] = true
 		read, known := readers[top]
 		if !known {
-			read = func(any) error { return fmt.Errorf("unknown setting %.64q", key.String()) }
+			return Settings{}, unknownSetting(name, text, md, key, raw[top])
 		}
 		if err := md.PrimitiveDecode(raw[top], read); err != nil {
 			return Settings{}, configError(name, err)
@@ -66,6 +66,27 @@ type reader func(value any) error
 
 // UnmarshalTOML makes the decoder call r.
 func (r reader) UnmarshalTOML(value any) error { return r(value) }
+
+// unknownSetting is the error about a key that is in no table of ours.
+func unknownSetting(name, text string, md toml.MetaData, key toml.Key, value toml.Primitive) error {
+	unknown := fmt.Errorf("unknown setting %.64q", key.String())
+	refuse := reader(func(any) error { return unknown })
+	pe, ok := errors.AsType[toml.ParseError](md.PrimitiveDecode(value, refuse))
+	if ok && pe.Position.Line > 0 {
+		return fmt.Errorf("%s:%d: %w", name, pe.Position.Line, unknown)
+	}
+	// The decoder knows no place of a table that only a dotted key has made. It
+	// is the first line at which a reading of the file would find the key.
+	lines := strings.SplitAfter(text, "\n")
+	for n := range lines {
+		var ignored map[string]toml.Primitive
+		md, err := toml.Decode(strings.Join(lines[:n+1], ""), &ignored)
+		if err == nil && md.IsDefined(key...) {
+			return fmt.Errorf("%s:%d: %w", name, n+1, unknown)
+		}
+	}
+	return fmt.Errorf("%s: %w", name, unknown)
+}
 
 // readers is the table of settings: each checks its value and stores it in s.
 func (s *Settings) readers(dir string) map[string]reader {

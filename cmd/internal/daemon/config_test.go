@@ -55,7 +55,7 @@ func TestParseConfig(t *testing.T) {
 		Listen:          []string{"unix:/home/me/conf/run/bus.sock", "net:localhost"},
 		Key:             "/home/me/conf/server.key",
 		AuthorizedPeers: "/etc/switchboard/authorized_peers",
-		NetworkKey:      "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
+		NetworkKey:      "AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
 		AddressFile:     "/home/me/conf/run/address",
 		LogLevel:        "debug",
 		LogFormat:       "json",

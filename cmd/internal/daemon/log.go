@@ -111,9 +111,9 @@ func valueText(v slog.Value) string {
 func clip(s string, room int) (string, int) {
 	used := 0
 	for i, r := range s {
-		n := len(strconv.QuoteRune(r)) - 2
-		if r == utf8.RuneError {
-			n = 6 // both handlers write the replacement, or its escape
+		n := utf8.RuneLen(r)
+		if !strconv.IsPrint(r) || r == utf8.RuneError || r == '"' || r == '\\' {
+			n = max(6, len(strconv.QuoteRune(r))-2) // \u001b in JSON, \U000e0001 in text
 		}
 		if used+n > room {
 			return s[:i] + "…", 0

@@ -70,7 +70,7 @@ func newPlan(flags Settings, configFile string) (plan, error) {
 		return plan{}, usageError{err}
 	}
 	s := flags.over(file)
-	if noDefaults != nil && (len(s.Listen) == 0 || s.Key == "") {
+	if len(s.Listen) == 0 && defaults.Socket == "" || s.Key == "" && defaults.ServerKey == "" {
 		return plan{}, usageError{fmt.Errorf("%w; set HOME, or give --listen and --key", noDefaults)}
 	}
 	p := plan{
@@ -147,6 +147,9 @@ func parseNetworkKey(s string) (shs.NetworkKey, error) {
 	k, err := shs.ParseNetworkKey(s)
 	if err != nil {
 		return k, fmt.Errorf("network key: %w", err)
+	}
+	if k.IsZero() { // the library takes it for "the default one"
+		return k, errors.New("network key: all zeros are not a key")
 	}
 	return k, nil
 }

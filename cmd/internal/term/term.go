@@ -44,7 +44,7 @@ func (c Colour) Paint(s string) string {
 
 // Error is err on one line, escaped: parts of it may be a peer's words.
 func Error(err error) string {
-	return Escape(strings.ReplaceAll(err.Error(), "\n", "; "))
+	return Escape(strings.ReplaceAll(strings.TrimSpace(err.Error()), "\n", "; "))
 }
 
 // Escape returns s with all that is not printable written as Go escapes: control
