@@ -29,7 +29,9 @@
 // most 64 KiB (16 KiB when the session has 256 KiB waiting) until it is
 // written. Nothing is allocated by a length that a peer claims. Answers that
 // wait for the peer to read are bounded: 32 pongs, and resets of 1,024 rows of
-// ids; beyond that the session ends.
+// ids; beyond that the session ends. Buffers are kept for the next use until
+// the next keepalive tick: 384 KiB at most. An idle session with a stream
+// measures 6 KiB of heap and 11 KiB of stacks (TestIdleMemory, amd64).
 //
 // # Locks
 //
