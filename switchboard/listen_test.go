@@ -15,7 +15,6 @@ import (
 	"sync"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/cad2f06c/switchboard/switchboard"
 )
@@ -47,20 +46,8 @@ func runChild(role, arg string) int {
 		}
 		os.Stdout.WriteString("ready\n")
 		ln.Accept()
-	case "dial": // connects and says what came of it
-		conn, err := net.Dial("unix", arg)
-		if err != nil {
-			os.Stdout.WriteString("dial: " + err.Error() + "\n")
-			return 0
-		}
-		conn.SetDeadline(time.Now().Add(10 * time.Second))
-		conn.Write(make([]byte, 64))
-		n, _ := conn.Read(make([]byte, 64))
-		if n == 0 {
-			os.Stdout.WriteString("closed\n")
-			return 0
-		}
-		os.Stdout.WriteString("answered\n")
+	case "login": // logs in and says what came of it
+		return runLogin(arg)
 	case "activated":
 		return runActivated()
 	}
