@@ -41,8 +41,8 @@ var examples = []example{
 	},
 	{
 		name: "js-yamux", dir: "js", needs: needNode,
-		plugin:    []string{"node", "yamux-plugin.js", "NAME"},
-		listening: "listening as NAME", bye: "goodbye",
+		plugin: []string{"node", "yamux-plugin.js", "NAME"}, client: []string{"node", "client.js", "--yamux", "NAME", "TEXT"},
+		listening: "listening as NAME", waiting: "waiting for NAME", answer: "answer: ", bye: "goodbye",
 		came: "\nconnected NAME @", went: "\ndisconnected NAME @",
 	},
 	{
@@ -125,6 +125,13 @@ func runExample(t *testing.T, b *bench, ex example, addr string) {
 		client := run(ex.client, other)
 		client.exit(t)
 		client.await(t, ex.answer+"Hällo, "+ex.name)
+
+		// A channel that is cut must not look like one that ended.
+		cut := b.start(t, addr, "", "sbctl", "expose", name+".cut", "exec:sh", "-c", "head -c 3; kill -9 $$")
+		cut.await(t, ".cut leads to")
+		client = run(ex.client, name+".cut")
+		client.fail(t)
+		cut.interrupt(t)
 	}
 	cat.interrupt(t)
 	if ex.went != "" {

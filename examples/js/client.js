@@ -2,11 +2,14 @@
 // A client: lists the names, watches until the wanted one is there, opens a
 // channel to it, says something, half-closes, and prints what comes back.
 //
-//   node client.js [NAME [TEXT]]
+//   node client.js [--yamux] [NAME [TEXT]]
 import { text } from 'node:stream/consumers'
-import { connect } from './switchboard.js'
 
-const [name = 'org.example.js.echo', words = 'hello'] = process.argv.slice(2)
+const args = process.argv.slice(2)
+const yamux = args[0] === '--yamux' && args.shift()
+const { connect } = await import(yamux ? './yamux.js' : './switchboard.js')
+
+const [name = 'org.example.js.echo', words = 'hello'] = args
 const bus = await connect()
 
 const { id, session } = await bus.rpc.whoami()

@@ -22,8 +22,12 @@ console.log(`listening as ${name}`)
 process.once('SIGINT', () => bus.close())
 process.once('SIGTERM', () => bus.close())
 
-for await (const { type, name, entry, was } of bus.watch()) {
-  console.log(type, name ?? '', (entry ?? was)?.id ?? '')
+try {
+  for await (const { type, name, entry, was } of bus.watch()) {
+    console.log(type, name ?? '', (entry ?? was)?.id ?? '')
+  }
+} catch (err) {
+  console.log(`the watch ended: ${err.message}`)
 }
 await bus.closed
 console.log('goodbye')

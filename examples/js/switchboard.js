@@ -180,7 +180,10 @@ function duplex (stream) {
   const send = (end, data, done) => { have = [end, data, done]; meet() }
   const lane = new Duplex({
     read () {
-      stream.source(null, (end, data) => end && end !== true ? lane.destroy(end) : lane.push(end ? null : data))
+      stream.source(null, (end, data) => {
+        if (end && end !== true) lane.destroy(new Error('cut without a goodbye', { cause: end }))
+        else lane.push(end ? null : data)
+      })
     },
     write: (data, _, done) => send(null, data, done),
     final: done => send(true, null, done),

@@ -40,8 +40,8 @@ async def main(name="org.example.python.echo"):
         async for event in bus.watch():
             owner = event.get("entry") or event.get("was") or {}
             print(event["type"], event.get("name", ""), owner.get("id", ""), flush=True)
-    except ConnectionError as err:
-        print(err, flush=True)
+    except (ConnectionError, switchboard.Error) as err:
+        print("the watch ended:", err, flush=True)
 
 
 asyncio.run(main(*sys.argv[1:2]))

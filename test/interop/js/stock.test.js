@@ -10,6 +10,7 @@ import pull from 'pull-stream'
 import ssbClient from 'ssb-client'
 import ssbKeys from 'ssb-keys'
 import { Bench, networkKey } from './lib/bench.js'
+import { Raw, request } from './lib/raw.js'
 
 let bench
 before(async () => { bench = await new Bench().start() })
@@ -180,6 +181,24 @@ test('closing frees the names at once', async () => {
   assert.equal((await watch.next()).type, 'disconnected')
   await watch.abort()
   await close(b)
+})
+
+test('an offer to stock muxrpc: its error is a refusal, without its stack', async () => {
+  const stream = await bench.login(bench.keys[1])
+  const offers = []
+  const api = { offer: (offer, cb) => { offers.push(offer); cb(new Error('not\u0007 today')) } }
+  const callee = await new Promise((resolve, reject) => {
+    const callee = muxrpc(err => err ? reject(err) : resolve(callee), { offer: 'async' }, api)
+    pull(stream, callee.stream, stream)
+  })
+  await callee.names.claim({ name: 'interop.shy' })
+  const caller = new Raw(await bench.login(bench.keys[0]))
+  caller.send(request(1, 'connect', [{ to: 'interop.shy' }], 'duplex'))
+  assert.deepEqual(await caller.next(), [14, -1, { name: 'refused', message: 'not today', stack: '' }])
+  assert.equal(offers.length, 1)
+  assert.match(offers[0].token, /^[0-9a-f]{32}$/)
+  caller.end()
+  await close(callee)
 })
 
 test('key files: theirs for sbctl, ours for ssb-keys', async () => {
