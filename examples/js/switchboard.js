@@ -14,7 +14,8 @@
 // multiserver does address, socket and Secret Handshake, muxrpc the control
 // lane. No library can stop parsing, so a channel's lane is written by hand: one
 // packet out, one in, then bytes. The mode is always box: the stock packages know
-// no plain. yamux.js has the same connect over one multiplexed connection.
+// no plain. yamux.js has the same connect over one multiplexed connection. When
+// the server has gone, calls and watches throw; connect again.
 
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
