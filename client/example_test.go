@@ -109,18 +109,18 @@ func ExampleClient_Watch() {
 		if err != nil {
 			log.Fatal(err)
 		}
-		fmt.Println(ev.Type, ev.Name)
-		if ev.Type == client.EventSynced {
+		if ev.Type == client.EventSynced { // that was all there is; now for what changes
 			if err := c.Release(ctx, "org.example.first"); err != nil {
 				log.Fatal(err)
 			}
+			continue
 		}
+		fmt.Println(ev.Type, ev.Name)
 		if ev.Type == client.EventDisconnected {
 			break
 		}
 	}
 	// Output:
 	// connected org.example.first
-	// synced
 	// disconnected org.example.first
 }
