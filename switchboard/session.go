@@ -54,7 +54,7 @@ type session struct {
 	offers   int                   // pending at this callee
 	callers  map[shs.PublicKey]int // of these, by the caller's key
 	slotFree chan struct{}         // closed when a pending offer ends; nil while nobody waits
-	leaving  bool                  // drained: no new channels
+	leaving  bool                  // drained or over: no new channels and names
 }
 
 // newSession enters an authenticated connection into the books.
@@ -105,6 +105,9 @@ func (s *session) run() {
 	err := s.serve()
 	s.kill(err)
 	s.srv.mu.Lock()
+	// A lane may still be at a call that came before the end: what it claimed
+	// behind our back would have an owner that never ends.
+	s.leaving = true
 	s.srv.dropLocked(s.id)
 	m := s.mux
 	s.srv.mu.Unlock()
