@@ -2,6 +2,7 @@ package mux_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"io"
 	"net"
@@ -67,32 +68,93 @@ func TestDeathAtEveryByte(t *testing.T) {
 		t.Fatal("no end of stream 1 was recorded")
 	}
 	for cut := 0; cut <= len(sent); cut++ {
-		for _, farewell := range [][]byte{nil, leave(0).encode()} {
-			s, peer := rawClient(t, mux.Config{})
-			peer.Write(sent[:cut])
-			peer.Write(farewell)
-			peer.CloseWrite()
+		dieAt(t, sent[:cut], nil, cut >= whole)
+	}
+	for cut := 0; cut < len(sent); { // a go-away fits between two frames only
+		dieAt(t, sent[:cut], leave(0).encode(), cut >= whole)
+		cut += 12
+		if h := sent[cut-12 : cut]; h[1] == data {
+			cut += int(binary.BigEndian.Uint32(h[8:]))
+		}
+	}
+}
+
+// dieAt plays what a client has sent, then a farewell, then the end of the
+// connection.
+func dieAt(t *testing.T, sent, farewell []byte, complete bool) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		s, peer := rawClient(t, mux.Config{})
+		peer.Write(sent)
+		peer.Write(farewell)
+		var wg sync.WaitGroup
+		wg.Go(func() {
 			for {
 				st, err := s.Accept(t.Context())
 				if err != nil {
-					break
+					return
 				}
-				got, err := io.ReadAll(st)
-				switch {
-				case st.ID() == 1 && cut >= whole:
-					if len(got) != 900 || err != nil {
-						t.Errorf("cut at %d, ended stream: %d bytes, %v", cut, len(got), err)
+				wg.Go(func() {
+					got, err := io.ReadAll(st)
+					if st.ID() == 1 && complete {
+						if len(got) != 900 || err != nil {
+							t.Errorf("cut at %d, ended stream: %d bytes, %v", len(sent), len(got), err)
+						}
+					} else if err == nil || errors.Is(err, io.EOF) {
+						t.Errorf("cut at %d: stream %d ended after %d bytes: %v", len(sent), st.ID(), len(got), err)
 					}
-				case err == nil || errors.Is(err, io.EOF):
-					t.Errorf("cut at %d: stream %d ended after %d bytes: %v", cut, st.ID(), len(got), err)
-				}
+				})
 			}
-			<-s.Done()
-			if cut > 0 && s.Err() == io.EOF {
-				t.Errorf("cut at %d: a clean end", cut)
-			}
-			peer.Close()
-			s.Abort(nil)
+		})
+		synctest.Wait()
+		peer.CloseWrite()
+		wg.Wait()
+		if clean := len(sent) == 0 && farewell != nil; clean != (s.Err() == io.EOF) {
+			t.Errorf("cut at %d: got %v", len(sent), s.Err())
 		}
+	})
+}
+
+func TestDeathInsideHeader(t *testing.T) {
+	s, peer := rawClient(t, mux.Config{})
+	peer.send(leave(0))
+	peer.Write([]byte{0, 2, 0})
+	peer.CloseWrite()
+	<-s.Done()
+	if !errors.Is(s.Err(), io.ErrUnexpectedEOF) {
+		t.Errorf("got %v, want io.ErrUnexpectedEOF", s.Err())
 	}
+}
+
+// The end of the peer's side does not stop what Close is about to send.
+func TestCloseAfterPeersEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		near, far := testnet.PipeSize(1000)
+		s, peer := mux.Server(far, mux.Config{}), &raw{t, near}
+		peer.send(open(1))
+		st, err := s.Accept(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			st.Write(make([]byte, 50_000))
+			st.CloseWrite()
+			s.Close()
+		})
+		synctest.Wait() // the pipe is full
+		peer.CloseWrite()
+		synctest.Wait()
+		peer.want(flags(1, ack))
+		for got := 0; got < 50_000; {
+			f, err := peer.next()
+			if err != nil || f.typ != data {
+				t.Fatalf("after %d bytes: %v, %v", got, f, err)
+			}
+			got += len(f.body)
+		}
+		peer.want(flags(1, fin), leave(0))
+		wg.Wait()
+		peer.Close()
+	})
 }

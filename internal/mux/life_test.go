@@ -137,6 +137,34 @@ func TestStreamDeadlines(t *testing.T) {
 	})
 }
 
+// Window that is granted while the peer takes nothing is not lost.
+func TestGrantsAddUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		near, far := testnet.PipeSize(1 << 20)
+		conn := testnet.Stallable(far)
+		s, peer := mux.Server(conn, mux.Config{}), &raw{t, near}
+		peer.send(open(1), text(1, strings.Repeat("x", initial)))
+		st, err := s.Accept(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		peer.want(flags(1, ack))
+		synctest.Wait()
+		conn.Stall()
+		if err := s.GoAway(); err != nil { // this write waits
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		for range 2 {
+			io.ReadFull(st, make([]byte, initial/2))
+		}
+		conn.Unstall()
+		peer.want(leave(0), update(1, initial))
+		peer.Close()
+		s.Abort(nil)
+	})
+}
+
 // Open waits when 64 opens have no answer, and so never fills a backlog.
 func TestOpenWaits(t *testing.T) {
 	bubble(t, mux.Config{}, func(t *testing.T, a, b *mux.Session, _, _ *testnet.StallConn) {

@@ -159,13 +159,19 @@ func (p *schedule) run(t *testing.T) (problems []string) {
 	}
 	for k := range p.Streams { // nothing is left of those that have ended
 		for i := range 2 {
-			if f := p.Streams[k][i].Finish; f == staysOpen || p.Streams[k][i].NoReads {
+			if e := p.Streams[k][i]; e.Finish == staysOpen || e.Finish == halfCloses && e.NoReads {
 				inOrder = false
 			}
 		}
 	}
 	if inOrder && (a.NumStreams() != 0 || b.NumStreams() != 0) {
 		problems = append(problems, fmt.Sprintf("streams left: %d, %d", a.NumStreams(), b.NumStreams()))
+	}
+	for _, x := range []*mux.Session{a, b} {
+		held, queued, unacked := mux.Accounts(x)
+		if inOrder && (held != 0 || queued != 0 || unacked != 0) {
+			problems = append(problems, fmt.Sprintf("on the books: held %d, queued %d, unacked %d", held, queued, unacked))
+		}
 	}
 	a.Abort(nil)
 	b.Abort(nil)

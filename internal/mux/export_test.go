@@ -1,0 +1,9 @@
+package mux
+
+// Accounts returns what the session has on its books: bytes held for readers,
+// bytes queued by writers, opens without an answer.
+func Accounts(s *Session) (held, queued, unacked int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.held, s.queued, s.unacked
+}
