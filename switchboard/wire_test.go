@@ -124,12 +124,21 @@ func (p *peer) want(flags byte, req int32) json.RawMessage {
 	return got.Body
 }
 
-// wantError reads an error answer of a lane's first packet, or a call.
+// wantError reads an error answer of a lane's first packet, or a call. Its
+// fields are compared as bytes: package json does not tell "name" from "Name".
 func (p *peer) wantError(flags byte, req int32, code control.Code) string {
 	p.t.Helper()
-	var e struct{ Name, Message, Stack string }
-	if body := p.want(flags, req); json.Unmarshal(body, &e) != nil || e.Name != string(code) {
+	var e struct {
+		Name    string `json:"name"`
+		Message string `json:"message"`
+		Stack   string `json:"stack"`
+	}
+	body := p.want(flags, req)
+	if json.Unmarshal(body, &e) != nil || e.Name != string(code) {
 		p.t.Fatalf("got error %s, want %s", body, code)
+	}
+	if again, err := json.Marshal(e); err != nil || string(again) != string(body) || e.Stack != "" {
+		p.t.Fatalf("got error %s, want it in the form %s", body, again)
 	}
 	return e.Message
 }

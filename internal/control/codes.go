@@ -82,6 +82,13 @@ var fromNames = []struct {
 	{names.ErrRate, RateLimited, "this key has replaced the owner of this name too often; try again in 30 s"},
 }
 
+// texts are the messages of codes that need no more words.
+var texts = map[Code]string{
+	ShuttingDown: "the server is shutting down",
+	PeerGone:     "the callee is gone",
+	Timeout:      "no answer in time",
+}
+
 // ToWire turns an error into an error answer. What it does not know becomes
 // "internal" without its text, which belongs in the server's own log.
 func ToWire(err error) *muxrpc.RemoteError {
@@ -92,7 +99,7 @@ func ToWire(err error) *muxrpc.RemoteError {
 		return e
 	}
 	if c, ok := errors.AsType[Code](err); ok {
-		return &muxrpc.RemoteError{Name: string(c)}
+		return &muxrpc.RemoteError{Name: string(c), Message: texts[c]}
 	}
 	for _, row := range fromNames {
 		if errors.Is(err, row.err) {
