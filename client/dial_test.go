@@ -137,6 +137,8 @@ func TestAddresses(t *testing.T) {
 	_, err := client.Dial(short(t), client.Config{Address: nobody + ";" + stranger, Key: shs.GenerateKey()})
 	wantErr(t, err, os.ErrNotExist)
 	wantErr(t, err, shs.ErrRefused)
+	_, err = client.Dial(short(t), client.Config{Address: p.address(), Key: shs.GenerateKey(), NetworkKey: shs.NetworkKey{1}})
+	wantErr(t, err, shs.ErrRefused)
 	_, err = client.Dial(short(t), client.Config{Address: "nonsense", Key: shs.GenerateKey()})
 	wantErr(t, err, shs.ErrAddress)
 	if _, err = client.Dial(short(t), client.Config{Address: p.address()}); err == nil {

@@ -14,7 +14,7 @@ var errShut = errors.New("the gate is shut")
 type gate struct {
 	mu       sync.Mutex
 	isShut   bool
-	conns    []*cutConn
+	conns    []net.Conn
 	stranded []net.Conn
 }
 
@@ -33,12 +33,11 @@ func (g *gate) dial(ctx context.Context, network, addr string) (net.Conn, error)
 	}
 	// Two pumps and a pipe, so that our end can break without the other.
 	ours, theirs := net.Pipe()
-	c := &cutConn{Conn: ours}
 	go pump(conn, theirs)
 	go pump(theirs, conn)
-	g.conns = append(g.conns, c)
+	g.conns = append(g.conns, ours)
 	g.stranded = append(g.stranded, conn, theirs)
-	return c, nil
+	return ours, nil
 }
 
 // pump copies, and keeps dst open when src breaks.
@@ -55,9 +54,6 @@ func pump(dst, src net.Conn) {
 	}
 }
 
-// cutConn is our end.
-type cutConn struct{ net.Conn }
-
 func (g *gate) shut() { g.set(true) }
 func (g *gate) open() { g.set(false) }
 
@@ -72,7 +68,7 @@ func (g *gate) strand() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for _, c := range g.conns {
-		c.Conn.Close()
+		c.Close()
 	}
 }
 

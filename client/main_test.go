@@ -35,7 +35,7 @@ func newPlace(t testing.TB) *place {
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	key := shs.GenerateKey()
-	return &place{key: key, path: filepath.Join(dir, "bus.sock"), cfg: switchboard.Config{Key: key, DrainTimeout: time.Second}}
+	return &place{key: key, path: filepath.Join(dir, "bus.sock"), cfg: switchboard.Config{Key: key, DrainTimeout: 200 * time.Millisecond}}
 }
 
 // address is what clients dial.

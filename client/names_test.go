@@ -100,7 +100,7 @@ func TestNamesPages(t *testing.T) {
 	p.cfg.Limits.CallRate, p.cfg.Limits.CallBurst = 1_000_000, 1_000_000
 	p.serve(t)
 	c := dial(t, client.Config{Address: p.address()})
-	const n = 3000
+	const n = 2400
 	long := ""
 	for len(long) < 200 {
 		long += "abcdefghij."

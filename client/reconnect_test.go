@@ -1,6 +1,7 @@
 package client_test
 
 import (
+	"fmt"
 	"io"
 	"testing"
 
@@ -183,4 +184,48 @@ func TestNoReconnect(t *testing.T) {
 	c.Close()
 	_, err = c.Ping(short(t))
 	wantErr(t, err, client.ErrNotConnected)
+}
+
+// TestWatchResumes cuts the connection of a watcher, not of the server: the
+// changes in the gap follow, without a new snapshot.
+func TestWatchResumes(t *testing.T) {
+	p := newPlace(t)
+	p.serve(t)
+	for _, single := range []bool{false, true} {
+		gate := newGate()
+		w := dial(t, client.Config{Address: p.address(), Dial: gate.dial, SingleLane: single})
+		plugin := dial(t, client.Config{Address: p.address()})
+		claim := func(name string) {
+			if _, err := plugin.Claim(short(t), name, client.ClaimOptions{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		claim("w.before")
+		var got []string
+		for ev, err := range w.Watch(short(t), "w.*") {
+			if err != nil {
+				t.Fatal(err)
+			}
+			got = append(got, ev.Type+ev.Name)
+			if len(got) == 2 {
+				gate.shut()
+				gate.strand()
+				claim("w.gap")
+				gate.open()
+			}
+			if len(got) == 4 {
+				claim("w.after")
+			}
+			if len(got) == 5 {
+				break
+			}
+		}
+		want := "[connectedw.before synced connectedw.gap synced connectedw.after]"
+		if fmt.Sprint(got) != want {
+			t.Errorf("got %v, want %v", got, want)
+		}
+		w.Close()
+		plugin.Close()
+		gate.release()
+	}
 }
