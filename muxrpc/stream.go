@@ -349,9 +349,11 @@ func (st *Stream) end(body []byte, reason error, cancel <-chan struct{}) error {
 // direction but its END, which answers ours and which not every caller sends: our END alone ends a source that we serve.
 func (st *Stream) forgetIfOver() {
 	st.mu.Lock()
-	over := st.endQueued && (st.recvEnded || st.call != nil && !st.receives)
+	alone := st.call != nil && !st.receives
+	over := st.endQueued && (st.recvEnded || alone)
 	st.mu.Unlock()
 	if over {
+		st.endReceiving(nil, io.EOF) // nobody waits for what will not be passed on
 		st.forget()
 	}
 }

@@ -35,12 +35,17 @@ func raw(t testing.TB, lines string) []byte {
 		if f := strings.SplitN(line, " ", 3); len(f) == 3 {
 			body = f[2]
 		}
-		b = append(b, flags)
-		b = binary.BigEndian.AppendUint32(b, uint32(len(body)))
-		b = binary.BigEndian.AppendUint32(b, uint32(req))
-		b = append(b, body...)
+		b = append(b, packet(flags, req, body)...)
 	}
 	return b
+}
+
+// packet is the bytes of one packet, by the table and not by our codec.
+func packet(flags byte, req int32, body string) []byte {
+	b := []byte{flags}
+	b = binary.BigEndian.AppendUint32(b, uint32(len(body)))
+	b = binary.BigEndian.AppendUint32(b, uint32(req))
+	return append(b, body...)
 }
 
 // cooked is raw's inverse.
