@@ -153,26 +153,7 @@ func (p *schedule) run(t *testing.T) (problems []string) {
 		time.AfterFunc(after, func() { b.Close() })
 	}
 	time.Sleep(time.Minute) // for whoever waits now, nothing will come
-	inOrder := p.Accident == nothing && a.Err() == nil && b.Err() == nil
-	if p.Accident == nothing && !inOrder {
-		problems = append(problems, fmt.Sprintf("sessions ended: %v, %v", a.Err(), b.Err()))
-	}
-	for k := range p.Streams { // nothing is left of those that have ended
-		for i := range 2 {
-			if e := p.Streams[k][i]; e.Finish == staysOpen || e.Finish == halfCloses && e.NoReads {
-				inOrder = false
-			}
-		}
-	}
-	if inOrder && (a.NumStreams() != 0 || b.NumStreams() != 0) {
-		problems = append(problems, fmt.Sprintf("streams left: %d, %d", a.NumStreams(), b.NumStreams()))
-	}
-	for _, x := range []*mux.Session{a, b} {
-		held, queued, unacked := mux.Accounts(x)
-		if inOrder && (held != 0 || queued != 0 || unacked != 0) {
-			problems = append(problems, fmt.Sprintf("on the books: held %d, queued %d, unacked %d", held, queued, unacked))
-		}
-	}
+	problems = p.books(a, b)
 	a.Abort(nil)
 	b.Abort(nil)
 	wg.Wait()
@@ -180,6 +161,31 @@ func (p *schedule) run(t *testing.T) (problems []string) {
 		for i := range 2 {
 			from, to := &results[k][i], &results[k][1-i]
 			problems = append(problems, p.judge(k, i, from, to)...)
+		}
+	}
+	return problems
+}
+
+// books looks at the sessions when nothing moves any more.
+func (p *schedule) books(a, b *mux.Session) (problems []string) {
+	if p.Accident != nothing {
+		return nil
+	}
+	if a.Err() != nil || b.Err() != nil {
+		return []string{fmt.Sprintf("sessions ended: %v, %v", a.Err(), b.Err())}
+	}
+	for _, ends := range p.Streams {
+		for _, e := range ends {
+			if e.Finish == staysOpen || e.Finish == halfCloses && e.NoReads {
+				return nil // something may be left
+			}
+		}
+	}
+	for _, x := range []*mux.Session{a, b} {
+		held, queued, unacked := mux.Accounts(x)
+		if x.NumStreams() != 0 || held != 0 || queued != 0 || unacked != 0 {
+			problems = append(problems, fmt.Sprintf("left: %d streams, %d held, %d queued, %d unacked",
+				x.NumStreams(), held, queued, unacked))
 		}
 	}
 	return problems

@@ -13,37 +13,40 @@ import (
 	"github.com/cad2f06c/switchboard/internal/mux"
 )
 
-// TestViolations is the table of what no peer may do: each ends its session,
-// with a go-away, and is an error to streams that are open (F27).
+// violations is what no peer may do, after it has opened stream 1 (F27).
+var violations = []struct {
+	name   string
+	frames []frame
+}{
+	{"open with an even id", []frame{open(2)}},
+	{"open with id 0", []frame{open(0)}},
+	{"data with id 0", []frame{text(0, "x")}},
+	{"open of a live stream", []frame{open(1)}},
+	{"open of an ended stream", []frame{open(3), flags(3, rst), open(3)}},
+	{"data that opens a live stream", []frame{{data, syn, 1, 1, "x"}}},
+	{"data on a stream that was never opened", []frame{text(5, "x")}},
+	{"window for a stream that was never opened", []frame{update(5, 1)}},
+	{"reset of a stream that was never opened", []frame{flags(7, rst)}},
+	{"answer to an open that never was", []frame{flags(2, ack)}},
+	{"data after the end", []frame{flags(1, fin), text(1, "x")}},
+	{"data after data with the end", []frame{{data, fin, 1, 1, "x"}, text(1, "x")}},
+	{"one byte more than the window", []frame{claim(1, initial+1)}},
+	{"one byte more than the window, later", []frame{text(1, strings.Repeat("x", initial)), text(1, "x")}},
+	{"length 2³²−1", []frame{claim(1, math.MaxUint32)}},
+	{"length 2³²−1 on an ended stream", []frame{open(3), flags(3, rst), claim(3, math.MaxUint32)}},
+	{"length 2³²−1 with the open", []frame{{typ: data, flags: syn, id: 3, length: math.MaxUint32}}},
+	{"window that wraps", []frame{update(1, math.MaxUint32)}},
+	{"window that wraps in small steps", []frame{update(1, 1<<31), update(1, 1<<31)}},
+	{"ping of a stream", []frame{{typ: ping, flags: syn, id: 1}}},
+	{"go-away of a stream", []frame{{typ: goAway, id: 1}}},
+	{"type 4", []frame{{typ: 4, id: 1}}},
+	{"type 255", []frame{{typ: 255}}},
+}
+
+// Each violation ends its session, with a go-away, and is an error to streams
+// that are open.
 func TestViolations(t *testing.T) {
-	for _, v := range []struct {
-		name   string
-		frames []frame
-	}{
-		{"open with an even id", []frame{open(2)}},
-		{"open with id 0", []frame{open(0)}},
-		{"data with id 0", []frame{text(0, "x")}},
-		{"open of a live stream", []frame{open(1)}},
-		{"open of an ended stream", []frame{open(3), flags(3, rst), open(3)}},
-		{"data that opens a live stream", []frame{{data, syn, 1, 1, "x"}}},
-		{"data on a stream that was never opened", []frame{text(5, "x")}},
-		{"window for a stream that was never opened", []frame{update(5, 1)}},
-		{"reset of a stream that was never opened", []frame{flags(7, rst)}},
-		{"answer to an open that never was", []frame{flags(2, ack)}},
-		{"data after the end", []frame{flags(1, fin), text(1, "x")}},
-		{"data after data with the end", []frame{{data, fin, 1, 1, "x"}, text(1, "x")}},
-		{"one byte more than the window", []frame{claim(1, initial+1)}},
-		{"one byte more than the window, later", []frame{text(1, strings.Repeat("x", initial)), text(1, "x")}},
-		{"length 2³²−1", []frame{claim(1, math.MaxUint32)}},
-		{"length 2³²−1 on an ended stream", []frame{open(3), flags(3, rst), claim(3, math.MaxUint32)}},
-		{"length 2³²−1 with the open", []frame{{typ: data, flags: syn, id: 3, length: math.MaxUint32}}},
-		{"window that wraps", []frame{update(1, math.MaxUint32)}},
-		{"window that wraps in small steps", []frame{update(1, 1<<31), update(1, 1<<31)}},
-		{"ping of a stream", []frame{{typ: ping, flags: syn, id: 1}}},
-		{"go-away of a stream", []frame{{typ: goAway, id: 1}}},
-		{"type 4", []frame{{typ: 4, id: 1}}},
-		{"type 255", []frame{{typ: 255}}},
-	} {
+	for _, v := range violations {
 		t.Run(v.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s, peer := rawClient(t, mux.Config{})
