@@ -30,11 +30,17 @@ type RemoteError struct {
 	Name, Message string
 }
 
+// Error returns "name: message".
 func (e *RemoteError) Error() string {
 	if e.Message == "" {
 		return e.Name
 	}
 	return e.Name + ": " + e.Message
+}
+
+// MarshalJSON writes the error as it crosses the wire.
+func (e *RemoteError) MarshalJSON() ([]byte, error) {
+	return json.Marshal(wireError{Name: e.Name, Message: e.Message})
 }
 
 // wireError has the fields in the order in which PROTOCOL.md §6 shows them. Stack is always empty: a stack says where the
@@ -51,7 +57,7 @@ func encodeError(err error) []byte {
 	if !ok || remote == nil {
 		remote = &RemoteError{Name: codeInternal, Message: "internal error"}
 	}
-	b, err := json.Marshal(wireError{Name: remote.Name, Message: remote.Message})
+	b, err := json.Marshal(remote)
 	if err != nil {
 		panic("muxrpc: a struct of three strings does not marshal: " + err.Error())
 	}

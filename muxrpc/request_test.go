@@ -162,6 +162,10 @@ func TestRemoteError(t *testing.T) {
 	if got := (&muxrpc.RemoteError{Name: "busy", Message: "later"}).Error(); got != "busy: later" {
 		t.Errorf("got %q", got)
 	}
+	wire, err := json.Marshal(&muxrpc.RemoteError{Name: "busy", Message: "later"})
+	if want := `{"name":"busy","message":"later","stack":""}`; err != nil || string(wire) != want {
+		t.Errorf("got %s, %v, want %s", wire, err, want)
+	}
 }
 
 // What ParseRequest accepts encoding/json accepts, with the same value.
