@@ -214,12 +214,12 @@ func TestSlowWatch(t *testing.T) {
 		c := bubbleDial(t, f.config())
 		defer c.Close()
 		fc := <-f.conns
-		const flood = 40_000
+		const flood = 3000
 		go func() {
 			for range 2 {
 				lane := <-fc.lanes
 				muxrpc.ReadPacket(lane, 1<<20)
-				body, _ := json.Marshal(control.Event{Rev: 1, Type: control.EventConnected, Name: strings.Repeat("n", 200)})
+				body, _ := json.Marshal(control.Event{Rev: 1, Type: control.EventConnected, Name: strings.Repeat("n", 4000)})
 				for range flood {
 					if muxrpc.WritePacket(lane, muxrpc.Packet{Flags: 0x0a, Req: -1, Body: body}) != nil {
 						break

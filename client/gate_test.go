@@ -3,6 +3,7 @@ package client_test
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"sync"
 )
@@ -14,6 +15,7 @@ var errShut = errors.New("the gate is shut")
 type gate struct {
 	mu       sync.Mutex
 	isShut   bool
+	isCut    bool
 	conns    []net.Conn
 	stranded []net.Conn
 }
@@ -33,24 +35,20 @@ func (g *gate) dial(ctx context.Context, network, addr string) (net.Conn, error)
 	}
 	// Two pumps and a pipe, so that our end can break without the other.
 	ours, theirs := net.Pipe()
-	go pump(conn, theirs)
-	go pump(theirs, conn)
+	go g.pump(conn, theirs)
+	go g.pump(theirs, conn)
 	g.conns = append(g.conns, ours)
 	g.stranded = append(g.stranded, conn, theirs)
 	return ours, nil
 }
 
-// pump copies, and keeps dst open when src breaks.
-func pump(dst, src net.Conn) {
-	buf := make([]byte, 4096)
-	for {
-		n, err := src.Read(buf)
-		if err != nil {
-			return
-		}
-		if _, err := dst.Write(buf[:n]); err != nil {
-			return
-		}
+// pump copies. It passes the end on, unless that is the cut.
+func (g *gate) pump(dst, src net.Conn) {
+	io.Copy(dst, src)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !g.isCut {
+		dst.Close()
 	}
 }
 
@@ -67,6 +65,7 @@ func (g *gate) set(shut bool) {
 func (g *gate) strand() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	g.isCut = true
 	for _, c := range g.conns {
 		c.Close()
 	}
