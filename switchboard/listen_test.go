@@ -62,7 +62,7 @@ func child(t *testing.T, role, arg string) *exec.Cmd {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(self, "-test.run=^TestChild$")
-	cmd.Env = append(os.Environ(), childRole+"="+role, childArg+"="+arg)
+	cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0", childRole+"="+role, childArg+"="+arg)
 	cmd.Stderr = os.Stderr
 	return cmd
 }

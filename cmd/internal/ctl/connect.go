@@ -64,10 +64,13 @@ func (a *app) withChannel(ctx context.Context, name string, do func(context.Cont
 // openChannel opens a channel to name.
 func openChannel(ctx context.Context, c *client.Client, name string) (duplex, error) {
 	conn, err := c.Open(ctx, name, client.OpenOptions{})
-	if err != nil {
-		return nil, about{name, err}
+	if err == nil {
+		return conn, nil
 	}
-	return conn, nil
+	if ctx.Err() == nil && !errors.As(err, new(*client.Error)) { // not an answer
+		return nil, cut(name, err)
+	}
+	return nil, about{name, err}
 }
 
 // cut gives an error of an open channel its meaning: it was cut.
@@ -98,10 +101,10 @@ func (a *app) pipe(ctx context.Context, conn duplex, raw bool) error {
 	wg.Go(func() { sent <- a.send(conn) })
 	wg.Go(func() { received <- a.receive(conn, raw) })
 	var sendErr error
-	for sent != nil || received != nil {
+	for sending, receiving := true, true; sending || receiving; {
 		select {
 		case sendErr = <-sent:
-			sent = nil
+			sending = false
 			// A peer that stopped reading may have answered before: its answer
 			// is read on. If it was our stdin that failed, there is no answer.
 			if errors.As(sendErr, new(localError)) {
@@ -111,9 +114,9 @@ func (a *app) pipe(ctx context.Context, conn duplex, raw bool) error {
 			if err != nil {
 				return errors.Join(err, conn.Abort())
 			}
-			received = nil
+			receiving = false
 			if term.IsTerminal(a.in) {
-				sent = nil
+				sending = false
 			}
 		}
 	}

@@ -6,16 +6,14 @@
 package ctl
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
-	"os/signal"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/cad2f06c/switchboard/cmd/internal/interrupt"
 	"github.com/cad2f06c/switchboard/cmd/internal/term"
 	"github.com/cad2f06c/switchboard/cmd/internal/version"
 )
@@ -38,10 +36,8 @@ const rootExamples = `  sbctl list                        who is here
 // Main runs the command with the arguments of the process and returns its exit
 // code.
 func Main() int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := interrupt.Context()
 	defer stop()
-	// After the first signal the second one has its default effect: the end.
-	context.AfterFunc(ctx, stop)
 
 	a := &app{in: os.Stdin, out: os.Stdout, log: os.Stderr, colour: term.NewPalette(os.Stdout, os.Getenv)}
 	err := newRoot(a).ExecuteContext(ctx)

@@ -6,7 +6,6 @@
 package daemon
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/cad2f06c/switchboard/cmd/internal/interrupt"
 	"github.com/cad2f06c/switchboard/cmd/internal/term"
 	"github.com/cad2f06c/switchboard/cmd/internal/version"
 )
@@ -59,10 +59,8 @@ const examples = `  switchboard
 func Main() int {
 	// A reader of our output that goes away must not take the server along.
 	signal.Ignore(syscall.SIGPIPE)
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := interrupt.Context()
 	defer stop()
-	// After the first signal the second one has its default effect: the end.
-	context.AfterFunc(ctx, stop)
 
 	err := newCommand().ExecuteContext(ctx)
 	if err == nil {

@@ -52,6 +52,7 @@ func Run(t *testing.T, dir string) {
 		RequireUniqueNames:  true,
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("NO_COLOR", "")
+			env.Setenv("GORACE", "atexit_sleep_ms=0") // else each program takes a second to end
 			env.Setenv("HOME", env.WorkDir+"/home")
 			return os.Mkdir(env.WorkDir+"/home", 0o700)
 		},
@@ -103,7 +104,7 @@ func waitList(ts *testscript.TestScript, neg bool, args []string) {
 		var out strings.Builder
 		cmd := exec.Command("sbctl", "--key", "k", "list")
 		cmd.Dir, cmd.Stdout = ts.Getenv("WORK"), &out
-		cmd.Env = append(os.Environ(), "SWITCHBOARD_ADDRESS="+ts.Getenv("SWITCHBOARD_ADDRESS"))
+		cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0", "SWITCHBOARD_ADDRESS="+ts.Getenv("SWITCHBOARD_ADDRESS"))
 		return cmd.Run() == nil && strings.Contains(out.String(), args[0])
 	})
 }
