@@ -20,9 +20,7 @@ func (c *Client) run(s *session) {
 		if c.ctx.Err() != nil || c.cfg.NoReconnect {
 			break
 		}
-		if time.Since(began) >= maxBackoff {
-			pause = backoff{} // it was a real session, not a server that drops everybody
-		}
+		pause.earn(time.Since(began))
 		s = c.reconnect(&pause, cause)
 	}
 	c.mu.Lock()
@@ -126,6 +124,11 @@ func (b *backoff) next(longest bool) time.Duration {
 	}
 	return b.d/2 + rand.N(b.d/2)
 }
+
+// earn takes from the pause what a session has lasted: a server that drops
+// everybody at once is left alone for longer and longer, one that was killed
+// twice in a second is found again at once.
+func (b *backoff) earn(lasted time.Duration) { b.d = max(0, b.d-lasted) }
 
 // sleep waits for d and reports whether ctx lived so long.
 func sleep(ctx context.Context, d time.Duration) bool {
