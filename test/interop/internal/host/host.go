@@ -15,11 +15,8 @@ import (
 	"github.com/cad2f06c/switchboard/switchboard"
 )
 
-// Networks are the transports that a Host listens on.
-var networks = [...]string{"unix", "tcp"}
-
-// Networks returns the networks that Addr and DialRaw take.
-func Networks() []string { return networks[:] }
+// Networks returns the networks that a Host listens on.
+func Networks() []string { return []string{"unix", "tcp"} }
 
 // Host is a running server. Its tests end it.
 type Host struct {
@@ -63,9 +60,6 @@ func Start(t testing.TB, admit ...shs.PublicKey) *Host {
 	return h
 }
 
-// Addr returns where the server listens on a network.
-func (h *Host) Addr(network string) net.Addr { return h.addrs[network] }
-
 // Dial connects to the server and shakes hands in box mode.
 func (h *Host) Dial(t testing.TB, network string, key shs.PrivateKey) *shs.Conn {
 	t.Helper()
@@ -88,12 +82,17 @@ func (h *Host) DialRaw(t testing.TB, network string) net.Conn {
 	return raw
 }
 
-// Client logs in with our own client; the test's end closes it.
-func (h *Host) Client(t testing.TB, network string, key shs.PrivateKey) *client.Client {
+// Client logs in with our own client, set up further by each of with; the
+// test's end closes it.
+func (h *Host) Client(t testing.TB, network string, key shs.PrivateKey, with ...func(*client.Config)) *client.Client {
 	t.Helper()
 	name := map[string]string{"unix": "unix", "tcp": "net"}[network]
 	addr := shs.Address{Network: name, Addr: h.addrs[network].String(), Key: h.Key}
-	c, err := client.Dial(t.Context(), client.Config{Address: addr.String(), Key: key})
+	cfg := client.Config{Address: addr.String(), Key: key}
+	for _, f := range with {
+		f(&cfg)
+	}
+	c, err := client.Dial(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
