@@ -38,10 +38,14 @@ func readConfig(path string) (string, error) {
 func parseConfig(name, text, dir string) (Settings, error) {
 	var s Settings
 	readers := s.readers(dir)
+	last := 1 + strings.Count(strings.TrimSuffix(text, "\n"), "\n")
+	if !strings.HasSuffix(text, "\n") {
+		text += "\n" // the decoder miscounts lines where an error meets the end
+	}
 	var raw map[string]toml.Primitive
 	md, err := toml.Decode(text, &raw)
 	if err != nil {
-		return Settings{}, configError(name, err)
+		return Settings{}, configError(name, last, err)
 	}
 	seen := make(map[string]bool)
 	for _, key := range md.Keys() { // in the order of the file
@@ -55,7 +59,7 @@ func parseConfig(name, text, dir string) (Settings, error) {
 			return Settings{}, unknownSetting(name, text, md, key, raw[top])
 		}
 		if err := md.PrimitiveDecode(raw[top], read); err != nil {
-			return Settings{}, configError(name, err)
+			return Settings{}, configError(name, last, err)
 		}
 	}
 	return s, nil
@@ -144,7 +148,8 @@ func readListen(dst *[]string, dir string) reader {
 			if !ok {
 				return errors.New("want a list of texts in quotes")
 			}
-			if path, isUnix := strings.CutPrefix(addr, "unix:"); isUnix && path != "" {
+			// An abstract socket ("@…") is none of a folder: it is for the check to refuse.
+			if path, isUnix := strings.CutPrefix(addr, "unix:"); isUnix && path != "" && path[0] != '@' {
 				addr = "unix:" + from(dir, path)
 			}
 			if err := switchboard.CheckListenAddr(addr); err != nil {
@@ -165,10 +170,11 @@ func from(dir, path string) string {
 	return dir + "/" + path
 }
 
-// configError puts file and line in front of what the decoder says.
-func configError(name string, err error) error {
+// configError puts file and line in front of what the decoder says. Where it
+// counts past an end of line that it complains of, the last line is the one.
+func configError(name string, last int, err error) error {
 	if pe, ok := errors.AsType[toml.ParseError](err); ok {
-		return fmt.Errorf("%s:%d: %s", name, pe.Position.Line, pe.Message)
+		return fmt.Errorf("%s:%d: %s", name, min(max(1, pe.Position.Line), last), pe.Message)
 	}
 	return fmt.Errorf("%s: %w", name, err)
 }

@@ -42,6 +42,14 @@ func TestParseConfigNamesTheLine(t *testing.T) {
 	}
 }
 
+// An error that meets the end of the file is on its last line.
+func TestParseConfigErrorAtEnd(t *testing.T) {
+	_, err := parseConfig("conf", "log_level = \"info\"\nkey = \"a\\", "/d")
+	if err == nil || !strings.HasPrefix(err.Error(), "conf:2: ") {
+		t.Errorf("got %v, want an error on line 2", err)
+	}
+}
+
 func TestParseConfig(t *testing.T) {
 	text, err := os.ReadFile("testdata/good/all.toml")
 	if err != nil {
