@@ -231,3 +231,25 @@ func checkKeyFileError(t *testing.T, key PrivateKey, err error) {
 		}
 	}
 }
+
+// TestLoadWhileCreated loads a key all the time while it is made: the two names
+// that a new file has for a moment are no fault of it.
+func TestLoadWhileCreated(t *testing.T) {
+	dir := t.TempDir()
+	for i := range 60 {
+		path := filepath.Join(dir, fmt.Sprint(i))
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			var err error
+			for _, err = LoadKey(path); errors.Is(err, fs.ErrNotExist); _, err = LoadKey(path) {
+			}
+			if err != nil {
+				t.Errorf("got %v, want the key", err)
+			}
+		})
+		if _, err := CreateKey(path); err != nil {
+			t.Fatal(err)
+		}
+		wg.Wait()
+	}
+}

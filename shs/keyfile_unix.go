@@ -27,9 +27,20 @@ func checkKeyFileOwner(path string, info fs.FileInfo) error {
 			ErrKeyFile, path, st.Uid, euid)
 	}
 	links := uint64(st.Nlink) //nolint:unconvert // 16 bits wide on darwin
-	if links > 1 && !(links == 2 && isNewKey(path, info)) {
+	if links > 1 && !(links == 2 && (isNewKey(path, info) || isAlone(path, info))) {
 		return fmt.Errorf("%w: %s has %d hard links: remove the other names (find -samefile), or make a new key",
 			ErrKeyFile, path, links)
 	}
 	return nil
+}
+
+// isAlone says whether the file has lost its second name meanwhile: CreateKey was
+// about to remove it.
+func isAlone(path string, info fs.FileInfo) bool {
+	now, err := os.Lstat(path)
+	if err != nil || !os.SameFile(info, now) {
+		return false
+	}
+	st, ok := now.Sys().(*syscall.Stat_t)
+	return ok && st.Nlink == 1
 }
