@@ -27,7 +27,8 @@ type books struct {
 	stopping bool
 }
 
-// keyBooks is what the sessions of one key share.
+// keyBooks is what the sessions of one key share. It outlives them until its
+// calls are paid for: a new login does not buy new calls.
 type keyBooks struct {
 	sessions int
 	tokens   float64 // calls that may be made at once
@@ -54,6 +55,7 @@ func (b *books) enter(key shs.PublicKey) error {
 	case b.total >= b.limits.Sessions:
 		return errSessions
 	case k == nil:
+		b.sweepLocked(time.Now())
 		k = &keyBooks{tokens: float64(b.limits.CallBurst), filled: time.Now()}
 		b.keys[key] = k
 	case k.sessions >= b.limits.SessionsPerKey:
@@ -68,11 +70,30 @@ func (b *books) leave(key shs.PublicKey) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.total--
-	if k := b.keys[key]; k.sessions == 1 {
-		delete(b.keys, key)
-	} else {
-		k.sessions--
+	b.keys[key].sessions--
+	b.sweepLocked(time.Now())
+}
+
+// sweepLocked forgets keys that have no session and no debt, when there are
+// many of them.
+func (b *books) sweepLocked(now time.Time) {
+	if len(b.keys) <= 2*b.total+maxDebtors {
+		return
 	}
+	for key, k := range b.keys {
+		if k.sessions == 0 && b.tokensLocked(k, now) >= float64(b.limits.CallBurst) {
+			delete(b.keys, key)
+		}
+	}
+}
+
+// maxDebtors is how many keys without a session are kept before they are
+// looked through.
+const maxDebtors = 64
+
+// tokensLocked is how many calls a key may make now.
+func (b *books) tokensLocked(k *keyBooks, now time.Time) float64 {
+	return min(float64(b.limits.CallBurst), k.tokens+now.Sub(k.filled).Seconds()*float64(b.limits.CallRate))
 }
 
 // spend takes one call from the budget of a key.
@@ -83,9 +104,7 @@ func (b *books) spend(key shs.PublicKey, now time.Time) error {
 		return control.ShuttingDown
 	}
 	k := b.keys[key]
-	rate, burst := float64(b.limits.CallRate), float64(b.limits.CallBurst)
-	k.tokens = min(burst, k.tokens+now.Sub(k.filled).Seconds()*rate)
-	k.filled = now
+	k.tokens, k.filled = b.tokensLocked(k, now), now
 	if k.tokens < 1 {
 		return control.RateLimited.With("too many calls; try again in a second")
 	}

@@ -150,6 +150,21 @@ func TestQuotas(t *testing.T) {
 	})
 }
 
+// TestRateOutlivesSession: a new login does not buy new calls.
+func TestRateOutlivesSession(t *testing.T) {
+	bubble(t, switchboard.Limits{CallRate: 1, CallBurst: 3}, func(t *testing.T, h *host) {
+		p := h.lane(1)
+		for i := range int32(3) {
+			p.call(i+1, "ping", "")
+		}
+		p.lane.Abort()
+		q := h.lane(1)
+		q.send(0x02, 1, request("ping", "async", ""))
+		q.wantError(0x06, -1, control.RateLimited)
+		h.lane(2).call(1, "ping", "") // nobody else pays
+	})
+}
+
 // TestWatchLag: a watcher that does not read is told that it lagged and gets a
 // snapshot; one that always lags is put out.
 func TestWatchLag(t *testing.T) {

@@ -130,19 +130,20 @@ func (l *link) ends() (caller, callee *session, b channel.Lane) {
 // end breaks the channel for a reason: it tells both ends, but for the one
 // that is the cause, and resets both lanes.
 func (l *link) end(reason string, cause *session, err error) {
+	l.cancel(err)
 	caller, callee, b := l.ends()
+	if b == nil {
+		return // pending: connect ends what there is
+	}
 	l.told.Do(func() {
 		for _, s := range []*session{caller, callee} {
-			if b != nil && s != cause {
+			if s != cause {
 				s.notify(l.id, reason)
 			}
 		}
 	})
-	l.cancel(err)
-	if b != nil {
-		l.a.Abort()
-		b.Abort()
-	}
+	l.a.Abort()
+	b.Abort()
 }
 
 // broke is called by the relay when one lane has broken, before it resets the

@@ -175,20 +175,17 @@ func (s *session) peek() (byte, error) {
 	}
 	kind := b[0]
 	if kind == 0 {
-		if b, err = s.conn.Peek(len(goodbye)); err != nil {
+		if b, err = s.conn.Peek(9); err != nil {
 			return 0, err
 		}
-		if [9]byte(b) == goodbye {
+		if [9]byte(b) == [9]byte{} {
 			s.conn.SetWriteDeadline(time.Now().Add(goodbyeTimeout))
-			s.conn.Write(goodbye[:])
+			_ = muxrpc.WritePacket(s.conn, muxrpc.Packet{}) // the peer is gone or going
 			return 0, errCameWent
 		}
 	}
 	return kind, s.conn.SetReadDeadline(time.Time{})
 }
-
-// goodbye is the empty packet that ends a muxrpc session.
-var goodbye [9]byte
 
 // serveMux runs a yamux session: each of its streams is a lane.
 func (s *session) serveMux() error {
@@ -202,8 +199,13 @@ func (s *session) serveMux() error {
 			return s.muxEnd(m, err)
 		}
 		s.lanes.Go(func() {
-			if err := s.serveLane(stream, false); err != nil {
-				s.kill(err)
+			err := s.serveLane(stream, false)
+			select {
+			case <-m.Done(): // it ended the lane, not the lane it
+			default:
+				if err != nil {
+					s.kill(err)
+				}
 			}
 		})
 	}

@@ -55,7 +55,7 @@ type Config struct {
 	Log *slog.Logger
 }
 
-// Limits are the bounds on what a peer may hold (PROTOCOL.md §10). A zero
+// Limits are the bounds on what a peer may hold (PROTOCOL.md §8). A zero
 // field takes the default in brackets.
 type Limits struct {
 	Sessions        int // of all peers together [4096]; over it a login is refused

@@ -9,7 +9,7 @@ import (
 
 // tune makes the kernel notice a peer that is gone without a word: probes
 // after 15 s of silence, and at most 30 s for bytes that are not acknowledged
-// (PROTOCOL.md §10).
+// (PROTOCOL.md §8).
 func tune(conn net.Conn) {
 	tcp, ok := conn.(*net.TCPConn)
 	if !ok {

@@ -93,15 +93,22 @@ func (s *session) watch(c *muxrpc.Call) {
 
 	srv := s.srv
 	srv.mu.Lock()
-	if s.watches >= srv.limits.Watches {
-		srv.mu.Unlock()
-		s.reply(c, nil, control.Quota.With("too many watches on this session"))
+	var b beginning
+	switch {
+	case srv.stopping || s.leaving: // the stop has told its watches already
+		err = control.ShuttingDown
+	case s.watches >= srv.limits.Watches:
+		err = control.Quota.With("too many watches on this session")
+	default:
+		s.watches++
+		b = w.beginLocked(args.Since)
+		srv.watches[w] = struct{}{}
+	}
+	srv.mu.Unlock()
+	if err != nil {
+		s.reply(c, nil, err)
 		return
 	}
-	s.watches++
-	b := w.beginLocked(args.Since)
-	srv.watches[w] = struct{}{}
-	srv.mu.Unlock()
 
 	c.Go(func() {
 		err := w.run(b)

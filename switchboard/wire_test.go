@@ -39,6 +39,9 @@ func bubble(t *testing.T, limits switchboard.Limits, f func(t *testing.T, h *hos
 		if h.err != nil {
 			t.Errorf("Serve returned %v", h.err)
 		}
+		if left := srv.Leftovers(); left != "" {
+			t.Errorf("the stopped server still has %s", left)
+		}
 	})
 }
 

@@ -29,7 +29,7 @@ const (
 	MethodChannelClose = "channel.close"
 )
 
-// Limits that both ends know (PROTOCOL.md §10).
+// Limits that both ends know (PROTOCOL.md §8).
 const (
 	// MaxServerBody is the largest packet body towards the server.
 	MaxServerBody = 64 << 10

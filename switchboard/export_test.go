@@ -1,0 +1,19 @@
+package switchboard
+
+import "fmt"
+
+// Leftovers says what a server that has stopped still has in its books, or "".
+func (s *Server) Leftovers() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	sessions := 0
+	for _, k := range s.keys {
+		sessions += k.sessions
+	}
+	_, entries := s.registry.Snapshot(s.started)
+	if len(s.sessions)+len(s.watches)+len(s.offers)+s.total+sessions+len(entries) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d sessions, %d watches, %d offers, %d logins, %d sessions of keys, %d names",
+		len(s.sessions), len(s.watches), len(s.offers), s.total, sessions, len(entries))
+}
