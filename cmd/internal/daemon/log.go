@@ -1,12 +1,16 @@
 package daemon
 
 import (
+	"bytes"
 	"context"
 	"encoding"
 	"io"
 	"log/slog"
+	"slices"
 	"strconv"
 	"unicode/utf8"
+
+	"github.com/cad2f06c/switchboard/cmd/internal/term"
 )
 
 // maxRecord bounds one log record, in bytes as written.
@@ -22,9 +26,23 @@ const recordHead = 128
 func newLogger(w io.Writer, level slog.Level, format string) *slog.Logger {
 	opts := &slog.HandlerOptions{Level: level}
 	if format == "json" {
-		return slog.New(clipHandler{next: slog.NewJSONHandler(w, opts), room: maxRecord - recordHead})
+		return slog.New(clipHandler{next: slog.NewJSONHandler(jsonWriter{w}, opts), room: maxRecord - recordHead})
 	}
 	return slog.New(clipHandler{next: slog.NewTextHandler(w, opts), room: maxRecord - recordHead})
+}
+
+// jsonWriter escapes what the JSON handler leaves as it is: control characters
+// above ASCII, and invisible ones that turn the direction of text. Each Write is
+// one record.
+type jsonWriter struct{ w io.Writer }
+
+// Write returns len(record) unless w fails.
+func (j jsonWriter) Write(record []byte) (int, error) {
+	line := append(slices.Clip(term.JSON(bytes.TrimSuffix(record, []byte("\n")))), '\n')
+	if _, err := j.w.Write(line); err != nil {
+		return 0, err
+	}
+	return len(record), nil
 }
 
 // clipHandler cuts values so that the records of the handler behind it stay
@@ -114,6 +132,9 @@ func clip(s string, room int) (string, int) {
 		n := utf8.RuneLen(r)
 		if !strconv.IsPrint(r) || r == utf8.RuneError || r == '"' || r == '\\' {
 			n = max(6, len(strconv.QuoteRune(r))-2) // \u001b in JSON, \U000e0001 in text
+			if r > 0xffff {
+				n = 12 // \udb40\udc01 in JSON
+			}
 		}
 		if used+n > room {
 			return s[:i] + "…", 0

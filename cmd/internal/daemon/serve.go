@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/cad2f06c/switchboard/cmd/internal/term"
 	"github.com/cad2f06c/switchboard/cmd/internal/version"
 	"github.com/cad2f06c/switchboard/shs"
 	"github.com/cad2f06c/switchboard/switchboard"
@@ -122,7 +123,7 @@ func (p *plan) announce(out io.Writer, lns []net.Listener, key shs.PublicKey) er
 			return fmt.Errorf("writing the address file: %w", err)
 		}
 	}
-	fmt.Fprintf(out, "switchboard listens on %s\ntry: %s\n", strings.Join(where, " and "), next)
+	fmt.Fprintf(out, "switchboard listens on %s\ntry: %s\n", term.Escape(strings.Join(where, " and ")), term.Escape(next))
 	return nil
 }
 

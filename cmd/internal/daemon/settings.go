@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/cad2f06c/switchboard/cmd/internal/term"
 	"github.com/cad2f06c/switchboard/internal/paths"
 	"github.com/cad2f06c/switchboard/shs"
 	"github.com/cad2f06c/switchboard/switchboard"
@@ -214,6 +215,6 @@ func check(out io.Writer, file string) error {
 	if file == "" {
 		file = "configuration"
 	}
-	_, err = fmt.Fprintf(out, "%s: ok; would listen on %s\n", file, strings.Join(p.listen, ", "))
+	_, err = fmt.Fprintf(out, "%s: ok; would listen on %s\n", term.Escape(file), term.Escape(strings.Join(p.listen, ", ")))
 	return err
 }
