@@ -242,6 +242,15 @@ func (d *daemon) log() string {
 	return string(text)
 }
 
+// logged fails the test unless text is in the log n times; the last may be on
+// its way.
+func (d *daemon) logged(text string, n int) {
+	d.t.Helper()
+	if !eventually(5*time.Second, func() bool { return strings.Count(d.log(), text) >= n }) || strings.Count(d.log(), text) != n {
+		d.t.Errorf("%q is logged %d times, want %d", text, strings.Count(d.log(), text), n)
+	}
+}
+
 // flow is a stream without end whose every byte is known from its place.
 type flow uint64
 

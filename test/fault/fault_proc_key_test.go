@@ -135,7 +135,7 @@ func cutKey(t *testing.T) int {
 // F54, the other half: a new key file is there whole and of mode 0600 or not at
 // all, under umask 000, whoever is killed and however many make it at once.
 func TestF54KeyMadeWhole(t *testing.T) {
-	kills, races := times(20, 300), times(30, 1000)
+	kills, races := times(20, 300), times(30, 200)
 	old := syscall.Umask(0)
 	defer syscall.Umask(old)
 	dir := room(t)
@@ -288,9 +288,7 @@ func TestF61NoTCPWithoutList(t *testing.T) {
 			t.Fatalf("a key that is not listed: got %v, want %v", err, shs.ErrRefused)
 		}
 	}
-	if n := strings.Count(d.log(), "login refused"); n != tries {
-		t.Errorf("%d refusals are logged, want %d", n, tries)
-	}
+	d.logged("login refused", tries)
 	report(t, "F61", "no list, 4 ways to ask for TCP, 3 bad lists: each refused with code 2 before anything was opened; an empty list: %d logins refused and logged", tries)
 }
 
