@@ -329,31 +329,29 @@ func TestListenerReleasedByServer(t *testing.T) {
 	})
 }
 
-// TestUnguarded has a server that grants no watch: the listener works on, and
-// the log says what is missing.
+// TestUnguarded has a server that grants no watch: the listener works on, asks
+// for its name instead, and hears of its loss.
 func TestUnguarded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFake(t)
 		f.script = func(c *muxrpc.Call) bool {
-			if c.Name() != control.MethodWatch {
+			switch c.Name() {
+			case control.MethodWatch:
+				c.Fail(control.ToWire(control.Quota))
+			case control.MethodGet:
+				c.Fail(control.ToWire(control.NotFound))
+			default:
 				return false
 			}
-			c.Fail(control.ToWire(control.Quota))
 			return true
 		}
-		var log bytes.Buffer
-		cfg := f.config()
-		cfg.Log = textLog(&log)
-		c := bubbleDial(t, cfg)
+		c := bubbleDial(t, f.config())
 		defer c.Close()
 		ln, err := c.Listen(t.Context(), "test.unguarded")
 		if err != nil {
 			t.Fatal(err)
 		}
 		synctest.Wait()
-		if !strings.Contains(log.String(), "name not watched") {
-			t.Errorf("got log %s", &log)
-		}
 		lane := openWith(t, <-f.conns, control.MethodOffer, "duplex", offer(someChannel, "test.unguarded", ""))
 		if _, err := muxrpc.ReadPacket(lane, 1<<20); err != nil {
 			t.Fatal(err)
@@ -361,6 +359,8 @@ func TestUnguarded(t *testing.T) {
 		if _, err := ln.Accept(); err != nil {
 			t.Fatal(err)
 		}
+		_, err = ln.Accept()
+		wantErr(t, err, client.ErrNameLost)
 	})
 }
 

@@ -86,14 +86,7 @@ func (c *Client) claim(ctx context.Context, args control.ClaimArgs, l *Listener)
 	c.mu.Unlock()
 
 	var res Claim
-	var on *session
-	err := c.each(ctx, func(s *session) error {
-		on = s
-		if err := s.call(ctx, control.MethodClaim, args, &res); err != nil {
-			return err
-		}
-		return c.settle(s, cl, args, res)
-	})
+	err := c.each(ctx, func(s *session) error { return c.claimOn(ctx, s, cl, args, &res) })
 	if err == nil {
 		return res, nil
 	}
@@ -102,18 +95,64 @@ func (c *Client) claim(ctx context.Context, args control.ClaimArgs, l *Listener)
 		return Claim{}, err
 	}
 	c.mu.Lock()
-	if fresh && c.claims[cl.name] == cl {
+	if fresh && !cl.settled && c.claims[cl.name] == cl {
 		delete(c.claims, cl.name)
 	}
 	if cl.l == l {
 		cl.l = nil
 	}
 	c.mu.Unlock()
-	if _, answered := errors.AsType[*Error](err); fresh && !answered && on != nil {
-		// Nobody will know whether it was granted: see that it is not kept.
-		on.spawn(func() { on.release(cl.name) })
-	}
 	return Claim{}, err
+}
+
+// claimOn makes a claim in one session. If it is given up before the answer,
+// nobody will know whether it was granted: the name is released, before anybody
+// else claims it here.
+func (c *Client) claimOn(ctx context.Context, s *session, cl *claim, args control.ClaimArgs, res *Claim) error {
+	done, err := c.alone(ctx, cl.name)
+	if err != nil {
+		return err
+	}
+	if err = s.call(ctx, control.MethodClaim, args, res); err == nil {
+		err = c.settle(s, cl, args, *res)
+	}
+	c.mu.Lock()
+	settled := cl.settled
+	c.mu.Unlock()
+	_, answered := errors.AsType[*Error](err)
+	if err != nil && !answered && !settled && ctx.Err() != nil {
+		if s.spawn(func() { defer done(); s.release(cl.name) }) {
+			return err
+		}
+	}
+	done()
+	return err
+}
+
+// alone waits until nothing else is under way with a name, so that a release
+// that is late does not hit a claim that came after it. done ends the turn.
+func (c *Client) alone(ctx context.Context, name string) (done func(), err error) {
+	for {
+		c.mu.Lock()
+		other := c.busy[name]
+		if other == nil {
+			mine := make(chan struct{})
+			c.busy[name] = mine
+			c.mu.Unlock()
+			return func() {
+				c.mu.Lock()
+				defer c.mu.Unlock()
+				delete(c.busy, name)
+				close(mine)
+			}, nil
+		}
+		c.mu.Unlock()
+		select {
+		case <-other:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
 }
 
 // settle records a grant, if s is still the session that counts.
@@ -127,6 +166,9 @@ func (c *Client) settle(s *session, cl *claim, args control.ClaimArgs, res Claim
 		args.Info = cl.args.Info
 	}
 	args.Replace = false // an act, not a property
+	if c.claims[cl.name] == nil {
+		c.claims[cl.name] = cl // another claim of the name has failed meanwhile
+	}
 	cl.args, cl.result, cl.settled = args, res, true
 	c.mu.Unlock()
 	s.look(cl)
@@ -136,25 +178,60 @@ func (c *Client) settle(s *session, cl *claim, args control.ClaimArgs, res Claim
 // Release gives a name up: the next in line owns it, or it is free. A name
 // that one waits for is waited for no more. A Listener on it ends.
 func (c *Client) Release(ctx context.Context, name string) error {
-	c.mu.Lock()
-	cl, gap := c.claims[name], c.session == nil
-	delete(c.claims, name)
-	c.mu.Unlock()
-	if cl != nil && cl.l != nil {
-		cl.l.end(fmt.Errorf("%w: %q was released", ErrNameLost, name))
-	}
-	if cl != nil && gap {
+	if cl, gap := c.forget(name, true); cl != nil && gap {
 		return nil // it went with its session
 	}
 	s, err := c.await(ctx)
 	if err != nil {
 		return err
 	}
+	done, err := c.alone(ctx, name)
+	if err != nil {
+		return err
+	}
+	defer done()
+	cl, _ := c.forget(name, false)
 	err = s.call(ctx, control.MethodRelease, control.NameArgs{Name: name}, nil)
 	if cl != nil && errors.Is(err, ErrNotConnected) {
 		return nil
 	}
 	return err
+}
+
+// forget takes a name out of what is to be claimed again, and ends its
+// listener; if onlyInGap, only while there is no session. gap reports whether
+// there is none.
+func (c *Client) forget(name string, onlyInGap bool) (cl *claim, gap bool) {
+	c.mu.Lock()
+	cl, gap = c.claims[name], c.session == nil || c.session.over()
+	if onlyInGap && !gap {
+		c.mu.Unlock()
+		return nil, false
+	}
+	delete(c.claims, name)
+	c.mu.Unlock()
+	if cl != nil && cl.l != nil {
+		cl.l.end(fmt.Errorf("%w: %q was released", ErrNameLost, name))
+	}
+	return cl, gap
+}
+
+// giveUp releases a name unless it is claimed anew.
+func (s *session) giveUp(name string) {
+	ctx, cancel := context.WithTimeout(s.ctx, closeTimeout)
+	defer cancel()
+	done, err := s.c.alone(ctx, name)
+	if err != nil {
+		return
+	}
+	defer done()
+	s.c.mu.Lock()
+	cl := s.c.claims[name]
+	anew := cl != nil && cl.settled
+	s.c.mu.Unlock()
+	if !anew {
+		s.release(name)
+	}
 }
 
 // release gives a name up whose claim nobody wants; a session that ends does
@@ -175,15 +252,23 @@ func (c *Client) Update(ctx context.Context, name string, info any) error {
 	if err != nil {
 		return err
 	}
-	if err := c.retry(ctx, control.MethodUpdate, control.UpdateArgs{Name: name, Info: doc}, nil); err != nil {
-		return err
+	before := c.publishInfo(name, doc) // at once: a reconnect in between claims with it
+	err = c.retry(ctx, control.MethodUpdate, control.UpdateArgs{Name: name, Info: doc}, nil)
+	if _, answered := errors.AsType[*Error](err); answered {
+		c.publishInfo(name, before)
 	}
+	return err
+}
+
+// publishInfo sets what a claim publishes when it is made again, and returns
+// what it was.
+func (c *Client) publishInfo(name string, doc json.RawMessage) (before json.RawMessage) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if cl := c.claims[name]; cl != nil {
-		cl.args.Info = doc
+		before, cl.args.Info = cl.args.Info, doc
 	}
-	return nil
+	return before
 }
 
 // bury remembers an ended session.
@@ -227,6 +312,11 @@ func (c *Client) reclaim(s *session, cl *claim) (again bool) {
 	}
 	ctx, cancel := context.WithTimeout(s.ctx, setupTimeout)
 	defer cancel()
+	done, err := c.alone(ctx, cl.name)
+	if err != nil {
+		return !s.over()
+	}
+	defer done()
 	res, err := s.reclaim(ctx, args)
 	switch {
 	case err == nil:

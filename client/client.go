@@ -37,6 +37,7 @@ type Client struct {
 	err       error         // sticky: why no session will come any more
 	cause     error         // what Err returns
 	claims    map[string]*claim
+	busy      map[string]chan struct{} // names with a claim or release under way; closed at its end
 	listeners map[string]*Listener
 	ends      map[channel.ID][]*end
 	dead      []deadSession // the last few
@@ -62,6 +63,7 @@ func Dial(ctx context.Context, cfg Config) (*Client, error) {
 		turn:      make(chan struct{}, 1),
 		changed:   make(chan struct{}),
 		claims:    make(map[string]*claim),
+		busy:      make(map[string]chan struct{}),
 		listeners: make(map[string]*Listener),
 		ends:      make(map[channel.ID][]*end),
 	}

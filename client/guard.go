@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"time"
 
 	"github.com/cad2f06c/switchboard/internal/control"
 )
@@ -29,6 +30,11 @@ func (s *session) guard(l *Listener, cl *claim) {
 	ctx, cancel := context.WithCancel(s.ctx)
 	defer cancel()
 	defer context.AfterFunc(l.ctx, cancel)()
+	defer s.guards.Add(-1)
+	if s.guards.Add(1) > maxGuards {
+		s.pollName(ctx, cl)
+		return
+	}
 	stream, err := s.ctl.Open(ctx, "source", control.MethodWatch, control.WatchArgs{Match: cl.name})
 	if err != nil {
 		s.unguarded(ctx, cl, err)
@@ -67,11 +73,33 @@ func (s *session) guard(l *Listener, cl *claim) {
 	}
 }
 
-// unguarded says that nobody looks after a listener's name any more, unless
-// that is because there is nothing left to look after.
+// Bounds of guards: how many of a session's watches they take, and how often
+// the names of the others are asked for.
+const (
+	maxGuards = 4
+	pollPause = 2 * time.Second
+)
+
+// unguarded goes on without a watch, unless it ended because there is nothing
+// left to look after.
 func (s *session) unguarded(ctx context.Context, cl *claim, err error) {
 	if ctx.Err() == nil && !s.over() && !errors.Is(err, ShuttingDown) {
-		s.log.Warn("name not watched: its loss would not be noticed", "name", cl.name, "err", fromServer(ctx, err))
+		s.log.Info("name is asked for, not watched", "name", cl.name, "err", fromServer(ctx, err))
+		s.pollName(ctx, cl)
+	}
+}
+
+// pollName guards a name without a watch.
+func (s *session) pollName(ctx context.Context, cl *claim) {
+	for sleep(ctx, pollPause) {
+		var e Entry
+		err := s.call(ctx, control.MethodGet, control.NameArgs{Name: cl.name}, &e)
+		switch {
+		case err == nil:
+			s.newOwner(cl, e)
+		case errors.Is(err, NotFound):
+			s.noOwner(cl)
+		}
 	}
 }
 

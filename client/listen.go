@@ -31,7 +31,9 @@ type Listener struct {
 }
 
 // Listen claims name and accepts the channels that are opened to it. It is
-// ready to accept before anybody hears of the name. The empty name claims
+// ready to accept before anybody hears of the name. The Client looks after the
+// names of its Listeners: up to 4 of the session's 16 watches go to that; with
+// more Listeners it asks for their names every 2 s. The empty name claims
 // nothing: it accepts the channels that are opened to this session's id, by
 // those whom it called or shares a channel with. It fails with NameTaken, and
 // with ErrListening if this Client listens on the name already.
@@ -110,7 +112,7 @@ func (l *Listener) Close() error {
 	l.end(fmt.Errorf("client: listener: %w", net.ErrClosed))
 	l.refuseAll()
 	if owned && s != nil {
-		s.release(l.name)
+		s.giveUp(l.name)
 	}
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/cad2f06c/switchboard/channel"
 	"github.com/cad2f06c/switchboard/internal/control"
+	"github.com/cad2f06c/switchboard/internal/mux"
 	"github.com/cad2f06c/switchboard/shs"
 )
 
@@ -97,10 +98,10 @@ func (s *session) connect(ctx context.Context, args control.ConnectArgs, patienc
 	if err := ask(ctx, lane, patience+graceTimeout, control.MethodConnect, args, &res); err != nil {
 		if _, answered := errors.AsType[*Error](err); answered {
 			lane.Close()
-		} else {
-			lane.Abort()
+			return nil, err
 		}
-		return nil, err
+		lane.Abort()
+		return nil, unanswered(ctx, err)
 	}
 	id, err := channel.ParseID(res.Channel)
 	if err != nil {
@@ -115,6 +116,18 @@ func (s *session) connect(ctx context.Context, args control.ConnectArgs, patienc
 		Epoch:   res.Peer.Epoch,
 		Caller:  true,
 	}), nil
+}
+
+// unanswered says what became of a connect whose lane broke before its answer:
+// given up, reset by the server, or gone with the connection.
+func unanswered(ctx context.Context, err error) error {
+	switch {
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case errors.Is(err, mux.ErrReset):
+		return control.PeerGone.With("the channel was reset before it was answered")
+	}
+	return fmt.Errorf("%w: %w", ErrNotConnected, err)
 }
 
 // ask sends the request that a lane begins with, and reads its answer. The end

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cad2f06c/switchboard/channel"
@@ -34,7 +35,8 @@ type session struct {
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 
-	wg sync.WaitGroup
+	wg     sync.WaitGroup
+	guards atomic.Int32 // listeners' names that are looked after, by watch or not
 
 	// guarded by mu
 	mu      sync.Mutex
