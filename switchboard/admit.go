@@ -3,6 +3,7 @@ package switchboard
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"os"
 
@@ -55,7 +56,9 @@ func (s *Server) newGate(ln net.Listener) (gate, error) {
 		}
 		return gate{transport: transportUnix, listenUID: uid}, nil
 	}
-	if s.cfg.Authorized == nil {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.authorized == nil {
 		return gate{}, ErrNoAuthorized
 	}
 	return gate{transport: transportNet}, nil
@@ -83,11 +86,39 @@ func (s *Server) permits(o origin, key shs.PublicKey) error {
 	if o.transport != transportNet {
 		return nil
 	}
-	if _, ok := s.cfg.Authorized[key]; !ok {
-		if key == s.key {
-			return errServerKey
-		}
-		return errNotAuthorized
+	s.mu.Lock()
+	_, ok := s.authorized[key]
+	s.mu.Unlock()
+	switch {
+	case ok:
+		return nil
+	case key == s.key:
+		return errServerKey
 	}
-	return nil
+	return errNotAuthorized
+}
+
+// Authorize replaces the keys that are admitted over TCP, while the server
+// runs. The sessions over TCP of keys that are no longer listed end. It does
+// not keep the map.
+func (s *Server) Authorize(keys map[shs.PublicKey]string) {
+	keys = maps.Clone(keys)
+	s.mu.Lock()
+	s.authorized = keys
+	if s.stopping {
+		s.mu.Unlock()
+		return // all sessions end anyway
+	}
+	s.wg.Add(1) // what kill starts is waited for by Serve
+	defer s.wg.Done()
+	var out []*session
+	for _, sess := range s.sessions {
+		if _, ok := keys[sess.key]; !ok && sess.transport == transportNet {
+			out = append(out, sess)
+		}
+	}
+	s.mu.Unlock()
+	for _, sess := range out {
+		sess.kill(errNotAuthorized)
+	}
 }

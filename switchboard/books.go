@@ -25,6 +25,8 @@ type books struct {
 	last     uint64                       // session id, never used twice
 	total    int                          // admitted logins
 	stopping bool
+
+	authorized map[shs.PublicKey]string // admitted over TCP; never changed in place
 }
 
 // keyBooks is what the sessions of one key share. It outlives them until its

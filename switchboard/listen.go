@@ -55,13 +55,26 @@ func Listen(ctx context.Context, addr string) (net.Listener, error) {
 			return nil, err
 		}
 		var lc net.ListenConfig
-		ln, err := lc.Listen(ctx, "tcp", hostport)
+		ln, err := lc.Listen(ctx, family(hostport), hostport)
 		if err != nil {
 			return nil, fmt.Errorf("listening on net:%s: %w", hostport, err)
 		}
 		return ln, nil
 	}
 	return nil, fmt.Errorf("%w %q: want unix:PATH or net:HOST:PORT", errAddress, addr)
+}
+
+// family is the network of hostport: who writes an IPv4 address means that, and
+// not IPv6 as well.
+func family(hostport string) string {
+	ap, err := netip.ParseAddrPort(hostport)
+	switch {
+	case err != nil:
+		return "tcp"
+	case ap.Addr().Is4():
+		return "tcp4"
+	}
+	return "tcp6"
 }
 
 // CheckListenAddr reports whether Listen would take the form of addr, without

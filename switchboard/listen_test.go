@@ -30,7 +30,7 @@ const (
 func TestChild(t *testing.T) {
 	role := os.Getenv(childRole)
 	if role == "" {
-		t.Skip("only for processes started by other tests")
+		return
 	}
 	os.Exit(runChild(role, os.Getenv(childArg)))
 }

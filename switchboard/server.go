@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -61,6 +62,7 @@ func New(cfg Config) (*Server, error) {
 		s.half[transport] = &halfOpen{max: n}
 	}
 	s.books.init(cfg.Limits, s.started)
+	s.authorized = maps.Clone(cfg.Authorized)
 	return s, nil
 }
 

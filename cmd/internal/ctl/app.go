@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -98,7 +99,7 @@ func (a *app) dial(ctx context.Context, cfg client.Config) (*client.Client, erro
 		return nil, failure{exitTimeout, fmt.Errorf("no login within %v (--timeout gives more): %w", a.timeout, err)}
 	case errors.Is(ctx.Err(), context.Canceled):
 		return nil, ctx.Err()
-	case errors.Is(err, fs.ErrNotExist):
+	case errors.Is(err, fs.ErrNotExist) && a.address != "", errors.Is(err, syscall.ECONNREFUSED):
 		err = fmt.Errorf("%w (is it running? \"switchboard\" starts one)", err)
 	}
 	return nil, failure{exitNoServer, err}

@@ -73,6 +73,9 @@ func (a *app) keyShow(args []string) error {
 		return err
 	}
 	key, err := shs.LoadKey(path)
+	if errors.Is(err, fs.ErrNotExist) && len(args) == 0 && a.keyFile == "" {
+		key, err = a.userKey() // one's own is made on first use
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("there is no key file %s (sbctl key new makes one)", path)
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -150,7 +151,7 @@ func (a *app) await(ctx context.Context, c *client.Client, name string, gone boo
 	for ev, err := range c.Watch(ctx, name) {
 		switch {
 		case err != nil && ctx.Err() != nil:
-			return about{name, ctx.Err()}
+			return a.stillWaiting(ctx, name, gone)
 		case err != nil:
 			return about{name, err}
 		case ev.Type == eventLagged:
@@ -164,7 +165,19 @@ func (a *app) await(ctx context.Context, c *client.Client, name string, gone boo
 			return nil
 		}
 	}
-	return about{name, context.Cause(ctx)}
+	return a.stillWaiting(ctx, name, gone)
+}
+
+// stillWaiting says what a wait that ended too early had found.
+func (a *app) stillWaiting(ctx context.Context, name string, gone bool) error {
+	if !errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return about{name, context.Cause(ctx)}
+	}
+	state := "not here yet"
+	if gone {
+		state = "still here"
+	}
+	return failure{exitTimeout, fmt.Errorf("%s: %s after %v", name, state, a.timeout)}
 }
 
 // printBlock prints names and values in two columns.

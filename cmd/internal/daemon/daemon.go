@@ -40,7 +40,7 @@ socket, which only programs of the same user can use, and writes the file
 "address" beside it, in which sbctl and the client libraries look.
 
 TCP ("net:") admits only the keys in the authorized_peers file, one a line, and
-is refused without that file. Under systemd socket activation the sockets that
+is refused without that file; SIGHUP reads it again. Under systemd socket activation the sockets that
 systemd passes are served. SIGINT or SIGTERM stops gracefully: peers are told,
 open channels get 5 s, sockets are removed; a second signal stops at once.
 

@@ -9,8 +9,12 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"os/signal"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"sync"
+	"syscall"
 
 	"github.com/cad2f06c/switchboard/cmd/internal/term"
 	"github.com/cad2f06c/switchboard/cmd/internal/version"
@@ -42,7 +46,36 @@ func run(ctx context.Context, flags Settings, configFile string) error {
 	if err != nil {
 		return errors.Join(err, closeAll(lns))
 	}
+	if p.badPeers != nil {
+		log.Warn("the authorized peers are not in order; nobody needs them without a TCP listener", "err", p.badPeers)
+	}
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	wg.Go(func() { p.reload(ctx, srv, log) })
 	return srv.Serve(ctx, lns...)
+}
+
+// reload reads the authorized peers again whenever SIGHUP comes. A file that is
+// not in order changes nothing.
+func (p *plan) reload(ctx context.Context, srv *switchboard.Server, log *slog.Logger) {
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
+	for {
+		select {
+		case <-hup:
+		case <-ctx.Done():
+			return
+		}
+		if err := p.loadPeers(); err != nil {
+			log.Error("authorized peers stay as they were", "err", err)
+			continue
+		}
+		srv.Authorize(p.authorized)
+		log.Info("authorized peers read again", "keys", len(p.authorized))
+	}
 }
 
 // loadOrCreateKey loads the server's key, or makes it on first use.
@@ -74,8 +107,11 @@ func (p *plan) open(ctx context.Context) (lns []net.Listener, err error) {
 		return lns, err
 	}
 	for _, ln := range lns {
-		if ln.Addr().Network() != "unix" && p.authorized == nil {
-			return lns, usageError{errNoPeers("net:"+ln.Addr().String(), "")}
+		if ln.Addr().Network() == "unix" {
+			continue
+		}
+		if err := p.needPeers("net:" + ln.Addr().String()); err != nil {
+			return lns, usageError{err}
 		}
 	}
 	if len(lns) > 0 && !p.explicit {
@@ -124,7 +160,28 @@ func (p *plan) announce(out io.Writer, lns []net.Listener, key shs.PublicKey) er
 		}
 	}
 	fmt.Fprintf(out, "switchboard listens on %s\ntry: %s\n", term.Escape(strings.Join(where, " and ")), term.Escape(next))
+	if far := farAddresses(lns, key); far != "" {
+		fmt.Fprintf(out, "on other machines: export SWITCHBOARD_ADDRESS='%s'\n", term.Escape(far))
+	}
 	return nil
+}
+
+// farAddresses is where other machines reach the TCP listeners: by this
+// machine's name where it listens on all its addresses.
+func farAddresses(lns []net.Listener, key shs.PublicKey) string {
+	var addrs []shs.Address
+	for _, ln := range lns {
+		tcp, ok := ln.Addr().(*net.TCPAddr)
+		if !ok || tcp.IP.IsLoopback() {
+			continue
+		}
+		a := shs.Address{Network: "net", Addr: tcp.String(), Key: key}
+		if host, err := os.Hostname(); err == nil && tcp.IP.IsUnspecified() {
+			a.Addr = net.JoinHostPort(host, strconv.Itoa(tcp.Port))
+		}
+		addrs = append(addrs, a)
+	}
+	return shs.FormatAddresses(addrs)
 }
 
 // writesDefault reports whether the default address file is this server's to

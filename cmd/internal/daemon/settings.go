@@ -53,7 +53,9 @@ type plan struct {
 	listen        []string
 	explicit      bool // listen was asked for, not defaulted
 	key           string
-	authorized    map[shs.PublicKey]string // nil: there is no such file
+	peersFile     string                   // of authorized; "" if there is no such place
+	authorized    map[shs.PublicKey]string // nil: there is no such file, or it is not in order
+	badPeers      error                    // why it is not
 	networkKey    shs.NetworkKey
 	addressFile   string // "" where none was asked for and there is no default
 	askedFile     bool   // addressFile was asked for
@@ -107,26 +109,49 @@ func (p *plan) parse(s Settings, defaultAuthorized string) (err error) {
 	if p.format, err = parseFormat(s.LogFormat); err != nil {
 		return err
 	}
-	peersFile := s.AuthorizedPeers
-	if peersFile == "" {
-		peersFile = defaultAuthorized
+	p.peersFile = s.AuthorizedPeers
+	if p.peersFile == "" {
+		p.peersFile = defaultAuthorized
 	}
-	if peersFile != "" {
-		p.authorized, err = switchboard.LoadAuthorized(peersFile)
-		if errors.Is(err, fs.ErrNotExist) && s.AuthorizedPeers == "" {
-			err = nil
-		}
-		if err != nil {
-			return fmt.Errorf("authorized peers: %w", err)
-		}
+	if err := p.loadPeers(); err != nil && (s.AuthorizedPeers != "" || !errors.Is(err, fs.ErrNotExist)) {
+		p.badPeers = err
+	}
+	if p.badPeers != nil && s.AuthorizedPeers != "" {
+		return p.badPeers
 	}
 	for _, addr := range p.listen {
 		if err := switchboard.CheckListenAddr(addr); err != nil {
 			return err
 		}
-		if !strings.HasPrefix(addr, "unix:") && p.authorized == nil {
-			return errNoPeers(addr, peersFile)
+		if !strings.HasPrefix(addr, "unix:") {
+			if err := p.needPeers(addr); err != nil {
+				return err
+			}
 		}
+	}
+	return nil
+}
+
+// loadPeers reads the authorized peers.
+func (p *plan) loadPeers() error {
+	if p.peersFile == "" {
+		return fs.ErrNotExist
+	}
+	peers, err := switchboard.LoadAuthorized(p.peersFile)
+	if err != nil {
+		return fmt.Errorf("authorized peers: %w", err)
+	}
+	p.authorized = peers
+	return nil
+}
+
+// needPeers is for a TCP listener, which admits only listed keys.
+func (p *plan) needPeers(addr string) error {
+	if p.authorized == nil && p.badPeers != nil {
+		return p.badPeers
+	}
+	if p.authorized == nil {
+		return errNoPeers(addr, p.peersFile)
 	}
 	return nil
 }
