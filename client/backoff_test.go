@@ -15,7 +15,7 @@ func TestBackoffEarned(t *testing.T) {
 	}{
 		{0, maxBackoff},
 		{time.Millisecond, maxBackoff},
-		{minBackoff, minBackoff},
+		{10 * time.Millisecond, minBackoff},
 		{300 * time.Millisecond, minBackoff},
 		{maxBackoff, minBackoff},
 	} {

@@ -125,10 +125,10 @@ func (b *backoff) next(longest bool) time.Duration {
 	return b.d/2 + rand.N(b.d/2)
 }
 
-// earn takes from the pause what a session has lasted: a server that drops
-// everybody at once is left alone for longer and longer, one that was killed
-// twice in a second is found again at once.
-func (b *backoff) earn(lasted time.Duration) { b.d = max(0, b.d-lasted) }
+// earn takes from the pause ten times what a session has lasted: a server that
+// drops everybody at once is left alone for longer and longer, one that was
+// killed a few times within seconds is found again at once.
+func (b *backoff) earn(lasted time.Duration) { b.d = max(0, b.d-10*min(lasted, maxBackoff)) }
 
 // sleep waits for d and reports whether ctx lived so long.
 func sleep(ctx context.Context, d time.Duration) bool {
