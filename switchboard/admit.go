@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 
+	"github.com/cad2f06c/switchboard/internal/control"
 	"github.com/cad2f06c/switchboard/internal/peercred"
 	"github.com/cad2f06c/switchboard/shs"
 )
@@ -27,6 +28,9 @@ var (
 	errKeySessions   = errors.New("too many sessions of this key")
 	errSessions      = errors.New("too many sessions")
 	errStopping      = errors.New("the server is shutting down")
+
+	// errRevoked ends a session of a key that was in the list before.
+	errRevoked = control.NotAllowed.With(errNotAuthorized.Error())
 )
 
 // origin is what the kernel says about a connection before its first byte.
@@ -99,8 +103,9 @@ func (s *Server) permits(o origin, key shs.PublicKey) error {
 }
 
 // Authorize replaces the keys that are admitted over TCP, while the server
-// runs. The sessions over TCP of keys that are no longer listed end. It does
-// not keep the map.
+// runs. The sessions over TCP of keys that are no longer listed end, their
+// channels with them; nil lists nobody. It does not keep the map. Safe for
+// concurrent use.
 func (s *Server) Authorize(keys map[shs.PublicKey]string) {
 	keys = maps.Clone(keys)
 	s.mu.Lock()
@@ -119,6 +124,6 @@ func (s *Server) Authorize(keys map[shs.PublicKey]string) {
 	}
 	s.mu.Unlock()
 	for _, sess := range out {
-		sess.kill(errNotAuthorized)
+		sess.kill(errRevoked)
 	}
 }

@@ -22,8 +22,8 @@ const maxAuthorizedLine = 4 << 10
 //
 // The result is never nil and maps each key to its comment, without the "#".
 // Whatever else stands on a line is an error that begins with "line N:", and so
-// is a key that comes twice: a rule that is not enforced must not look as if it
-// were.
+// is a key that comes twice, or that no honest peer has (shs.ErrWeakKey): a rule
+// that is not enforced must not look as if it were.
 func ParseAuthorized(r io.Reader) (map[shs.PublicKey]string, error) {
 	peers := make(map[shs.PublicKey]string)
 	lines := make(map[shs.PublicKey]int)
@@ -38,6 +38,9 @@ func ParseAuthorized(r io.Reader) (map[shs.PublicKey]string, error) {
 			continue
 		}
 		key, err := shs.ParsePublicKey(fields[0])
+		if err == nil {
+			err = key.Check()
+		}
 		if err != nil {
 			return nil, fmt.Errorf("line %d: %w", n, err)
 		}

@@ -41,6 +41,7 @@ func TestParseAuthorized(t *testing.T) {
 		{"comment touches the key", keyA + "#c", 1, ""},
 		{"bad key", "# first\n\n@AAAA.ed25519\n", 0, "line 3: "},
 		{"not a key", "hello\n", 0, "line 1: "},
+		{"weak key", "\n" + shs.PublicKey{}.String() + "\n", 0, "line 2: "},
 		{"twice", keyA + "\n" + keyB + "\n" + keyA + " # again\n", 0, "line 3: "},
 		{"option own", keyA + " own=org.example.*\n", 0, "line 1: own= is not enforced yet"},
 		{"option see", keyA + " see=**\n", 0, "line 1: see= is not enforced yet"},

@@ -26,8 +26,9 @@ var (
 // Listen makes a listener for Serve from an address:
 //
 //	unix:PATH        a Unix socket
-//	net:HOST:PORT    TCP; "tcp:" means the same, the port is 7483 if not given,
-//	                 and an empty HOST is every address of the machine
+//	net:HOST:PORT    TCP; "tcp:" means the same, the port is 7483 if not given.
+//	                 0.0.0.0 is every IPv4 address of the machine, :: every IPv6
+//	                 address, an empty HOST both
 //
 // A Unix socket has mode 0600 from its first instant. PATH is made absolute,
 // must then fit in a socket address (107 bytes on Linux) and must not hold "..".
@@ -65,13 +66,13 @@ func Listen(ctx context.Context, addr string) (net.Listener, error) {
 }
 
 // family is the network of hostport: who writes an IPv4 address means that, and
-// not IPv6 as well.
+// not IPv6 as well, as package net does with 0.0.0.0.
 func family(hostport string) string {
 	ap, err := netip.ParseAddrPort(hostport)
 	switch {
 	case err != nil:
 		return "tcp"
-	case ap.Addr().Is4():
+	case ap.Addr().Unmap().Is4():
 		return "tcp4"
 	}
 	return "tcp6"

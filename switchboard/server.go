@@ -176,7 +176,11 @@ func (s *Server) serveConn(life context.Context, raw net.Conn, g gate) {
 		return
 	}
 	defer release()
-	s.newSession(life, conn, o).run()
+	sess := s.newSession(life, conn, o)
+	if s.permits(o, sess.key) != nil { // Authorize came between: it saw no session
+		sess.kill(errRevoked)
+	}
+	sess.run()
 }
 
 // login shakes hands under one deadline. The key's slot is taken between

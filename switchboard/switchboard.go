@@ -42,7 +42,7 @@ type Config struct {
 	NetworkKey shs.NetworkKey
 	// Authorized are the keys that are admitted over TCP, with a comment for
 	// people. Nil means that no list was given: Serve then refuses to serve a
-	// TCP listener with ErrNoAuthorized.
+	// TCP listener with ErrNoAuthorized. Server.Authorize replaces the list.
 	Authorized map[shs.PublicKey]string
 	// Version is what whoami reports as the server's version.
 	Version string
