@@ -40,9 +40,12 @@ socket, which only programs of the same user can use, and writes the file
 "address" beside it, in which sbctl and the client libraries look.
 
 TCP ("net:") admits only the keys in the authorized_peers file, one a line, and
-is refused without that file; SIGHUP reads it again. Under systemd socket activation the sockets that
-systemd passes are served. SIGINT or SIGTERM stops gracefully: peers are told,
-open channels get 5 s, sockets are removed; a second signal stops at once.
+is refused without that file. SIGHUP reads it again: sessions over TCP whose key
+is no longer in it end; a file with a mistake is logged and changes nothing.
+
+Under systemd socket activation the sockets that systemd passes are served.
+SIGINT or SIGTERM stops gracefully: peers are told, open channels get 5 s,
+sockets are removed; a second signal stops at once.
 
 Settings come from the flags, then from the configuration file (TOML; the same
 names with "_" for "-"; paths in it are relative to its folder), then defaults.

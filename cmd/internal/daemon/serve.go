@@ -24,6 +24,11 @@ import (
 
 // run is the command without a verb: it serves until ctx ends.
 func run(ctx context.Context, flags Settings, configFile string) error {
+	// From the first moment to the last: without a reader SIGHUP would end the
+	// process at once, and leave its sockets behind.
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
 	p, err := newPlan(flags, configFile)
 	if err != nil {
 		return err
@@ -51,31 +56,10 @@ func run(ctx context.Context, flags Settings, configFile string) error {
 	}
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
-	wg.Go(func() { p.reload(ctx, srv, log) })
+	reloading, stop := context.WithCancel(ctx)
+	defer stop() // before the wait
+	wg.Go(func() { p.reload(reloading, hup, srv, log) })
 	return srv.Serve(ctx, lns...)
-}
-
-// reload reads the authorized peers again whenever SIGHUP comes. A file that is
-// not in order changes nothing.
-func (p *plan) reload(ctx context.Context, srv *switchboard.Server, log *slog.Logger) {
-	hup := make(chan os.Signal, 1)
-	signal.Notify(hup, syscall.SIGHUP)
-	defer signal.Stop(hup)
-	for {
-		select {
-		case <-hup:
-		case <-ctx.Done():
-			return
-		}
-		if err := p.loadPeers(); err != nil {
-			log.Error("authorized peers stay as they were", "err", err)
-			continue
-		}
-		srv.Authorize(p.authorized)
-		log.Info("authorized peers read again", "keys", len(p.authorized))
-	}
 }
 
 // loadOrCreateKey loads the server's key, or makes it on first use.
@@ -119,6 +103,9 @@ func (p *plan) open(ctx context.Context) (lns []net.Listener, err error) {
 	}
 	for _, addr := range p.listen {
 		ln, err := switchboard.Listen(ctx, addr)
+		if errors.Is(err, switchboard.ErrListening) || errors.Is(err, syscall.EADDRINUSE) {
+			err = fmt.Errorf("%w; stop it, or choose another place with --listen", err)
+		}
 		if err != nil {
 			return lns, err
 		}
@@ -167,7 +154,8 @@ func (p *plan) announce(out io.Writer, lns []net.Listener, key shs.PublicKey) er
 }
 
 // farAddresses is where other machines reach the TCP listeners: by this
-// machine's name where it listens on all its addresses.
+// machine's name where it listens on all its addresses. Without a name there is
+// nothing to say about those.
 func farAddresses(lns []net.Listener, key shs.PublicKey) string {
 	var addrs []shs.Address
 	for _, ln := range lns {
@@ -176,7 +164,11 @@ func farAddresses(lns []net.Listener, key shs.PublicKey) string {
 			continue
 		}
 		a := shs.Address{Network: "net", Addr: tcp.String(), Key: key}
-		if host, err := os.Hostname(); err == nil && tcp.IP.IsUnspecified() {
+		if tcp.IP.IsUnspecified() {
+			host, err := os.Hostname()
+			if err != nil || host == "" {
+				continue
+			}
 			a.Addr = net.JoinHostPort(host, strconv.Itoa(tcp.Port))
 		}
 		addrs = append(addrs, a)
@@ -209,6 +201,9 @@ func dialable(a net.Addr) string {
 		return a.String()
 	}
 	loopback := net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: tcp.Port}
+	if tcp.IP.To4() == nil { // it may be IPv6 alone
+		loopback.IP = net.IPv6loopback
+	}
 	return loopback.String()
 }
 

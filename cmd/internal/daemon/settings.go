@@ -56,6 +56,7 @@ type plan struct {
 	peersFile     string                   // of authorized; "" if there is no such place
 	authorized    map[shs.PublicKey]string // nil: there is no such file, or it is not in order
 	badPeers      error                    // why it is not
+	needed        bool                     // the peers are: there is a TCP listener
 	networkKey    shs.NetworkKey
 	addressFile   string // "" where none was asked for and there is no default
 	askedFile     bool   // addressFile was asked for
@@ -128,30 +129,6 @@ func (p *plan) parse(s Settings, defaultAuthorized string) (err error) {
 				return err
 			}
 		}
-	}
-	return nil
-}
-
-// loadPeers reads the authorized peers.
-func (p *plan) loadPeers() error {
-	if p.peersFile == "" {
-		return fs.ErrNotExist
-	}
-	peers, err := switchboard.LoadAuthorized(p.peersFile)
-	if err != nil {
-		return fmt.Errorf("authorized peers: %w", err)
-	}
-	p.authorized = peers
-	return nil
-}
-
-// needPeers is for a TCP listener, which admits only listed keys.
-func (p *plan) needPeers(addr string) error {
-	if p.authorized == nil && p.badPeers != nil {
-		return p.badPeers
-	}
-	if p.authorized == nil {
-		return errNoPeers(addr, p.peersFile)
 	}
 	return nil
 }
@@ -233,6 +210,9 @@ func check(out io.Writer, file string) error {
 	p, err := newPlan(Settings{}, file)
 	if err != nil {
 		return err
+	}
+	if p.badPeers != nil {
+		return usageError{p.badPeers}
 	}
 	if _, err := shs.LoadKey(p.key); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return usageError{fmt.Errorf("key: %w", err)}
