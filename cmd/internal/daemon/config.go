@@ -38,14 +38,13 @@ func readConfig(path string) (string, error) {
 func parseConfig(name, text, dir string) (Settings, error) {
 	var s Settings
 	readers := s.readers(dir)
-	last := 1 + strings.Count(strings.TrimSuffix(text, "\n"), "\n")
 	if !strings.HasSuffix(text, "\n") {
 		text += "\n" // the decoder miscounts lines where an error meets the end
 	}
 	var raw map[string]toml.Primitive
 	md, err := toml.Decode(text, &raw)
 	if err != nil {
-		return Settings{}, configError(name, last, err)
+		return Settings{}, configError(name, text, err)
 	}
 	seen := make(map[string]bool)
 	for _, key := range md.Keys() { // in the order of the file
@@ -59,7 +58,7 @@ func parseConfig(name, text, dir string) (Settings, error) {
 			return Settings{}, unknownSetting(name, text, md, key, raw[top])
 		}
 		if err := md.PrimitiveDecode(raw[top], read); err != nil {
-			return Settings{}, configError(name, last, err)
+			return Settings{}, configError(name, text, err)
 		}
 	}
 	return s, nil
@@ -172,9 +171,28 @@ func from(dir, path string) string {
 
 // configError puts file and line in front of what the decoder says. Where it
 // counts past an end of line that it complains of, the last line is the one.
-func configError(name string, last int, err error) error {
-	if pe, ok := errors.AsType[toml.ParseError](err); ok {
-		return fmt.Errorf("%s:%d: %s", name, min(max(1, pe.Position.Line), last), pe.Message)
+func configError(name, text string, err error) error {
+	pe, ok := errors.AsType[toml.ParseError](err)
+	if !ok {
+		return fmt.Errorf("%s: %w", name, err)
 	}
-	return fmt.Errorf("%s: %w", name, err)
+	lines := strings.Split(strings.TrimSuffix(text, "\n"), "\n")
+	line := min(max(1, pe.Position.Line), len(lines))
+	hint := ""
+	if lacksQuotes(lines[line-1]) {
+		hint = ` (a text needs quotes: "text")`
+	}
+	return fmt.Errorf("%s:%d: %s%s", name, line, pe.Message, hint)
+}
+
+// lacksQuotes reports whether the value on a line, or the first of a list, looks
+// like a text without quotes.
+func lacksQuotes(line string) bool {
+	_, value, _ := strings.Cut(line, "=")
+	value = strings.TrimLeft(value, " \t[")
+	if value == "" || strings.HasPrefix(value, "true") || strings.HasPrefix(value, "false") {
+		return false
+	}
+	c := value[0]
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || strings.IndexByte("/.~@$_", c) >= 0
 }
