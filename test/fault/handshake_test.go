@@ -31,11 +31,13 @@ func TestF07SlowLoris(t *testing.T) {
 			began := time.Now()
 			if i >= 2 {
 				wg.Go(func() {
+					pace := time.NewTicker(500 * time.Millisecond)
+					defer pace.Stop()
 					for _, b := range hello {
 						if _, err := conn.Write([]byte{b}); err != nil {
 							return
 						}
-						time.Sleep(500 * time.Millisecond)
+						<-pace.C
 					}
 				})
 			}
