@@ -59,7 +59,7 @@ func (a *app) once(ctx context.Context, do func(context.Context, *client.Client)
 func (a *app) stay(ctx context.Context, do func(context.Context, *client.Client) error) error {
 	limited, cancel := a.limit(ctx)
 	defer cancel()
-	c, err := a.dial(limited, client.Config{OnState: a.reporter()})
+	c, err := a.dial(limited, client.Config{OnState: a.reporter(ctx)})
 	if err != nil {
 		return err
 	}
@@ -71,11 +71,13 @@ func (a *app) stay(ctx context.Context, do func(context.Context, *client.Client)
 }
 
 // reporter returns what says on stderr that the connection was lost or is back.
-// It is called one at a time.
-func (a *app) reporter() func(client.State) {
+// It is called one at a time. What comes after ctx was ended, we have done
+// ourselves.
+func (a *app) reporter(ctx context.Context) func(client.State) {
 	lost := false
 	return func(s client.State) {
 		switch {
+		case ctx.Err() != nil:
 		case s.Kind == client.Reconnecting && !lost:
 			lost = true
 			fmt.Fprintf(a.log, "sbctl: the connection to the server was lost; trying again\n")
@@ -99,10 +101,22 @@ func (a *app) dial(ctx context.Context, cfg client.Config) (*client.Client, erro
 		return nil, failure{exitTimeout, fmt.Errorf("no login within %v (--timeout gives more): %w", a.timeout, err)}
 	case errors.Is(ctx.Err(), context.Canceled):
 		return nil, ctx.Err()
-	case errors.Is(err, fs.ErrNotExist) && a.address != "", errors.Is(err, syscall.ECONNREFUSED):
-		err = fmt.Errorf("%w (is it running? \"switchboard\" starts one)", err)
 	}
-	return nil, failure{exitNoServer, err}
+	return nil, failure{exitNoServer, notRunning(err)}
+}
+
+// notRunning adds what to do to the error of a login that met no server.
+func notRunning(err error) error {
+	missing, isPath := errors.AsType[*fs.PathError](err)
+	absent := errors.Is(err, fs.ErrNotExist)
+	switch {
+	case absent && isPath: // of the address file: no server was named
+		return fmt.Errorf("no server found: %s is not there; \"switchboard\" starts one, "+
+			"or name one with --address or $SWITCHBOARD_ADDRESS", missing.Path)
+	case absent, errors.Is(err, syscall.ECONNREFUSED):
+		return fmt.Errorf("%w (is it running? \"switchboard\" starts one)", err)
+	}
+	return err
 }
 
 // fill sets what the flags say in cfg.
@@ -136,12 +150,17 @@ func (a *app) fill(cfg *client.Config) (err error) {
 	return err
 }
 
-// userKey loads the key to log in with. The user's own is made on first use.
+// userKey loads the key to log in with.
 func (a *app) userKey() (shs.PrivateKey, error) {
 	path, own, err := a.keyPath(a.keyFile)
 	if err != nil {
 		return shs.PrivateKey{}, err
 	}
+	return a.loadKey(path, own)
+}
+
+// loadKey loads a key; the user's own is made on first use.
+func (a *app) loadKey(path string, own bool) (shs.PrivateKey, error) {
 	key, err := shs.LoadKey(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		if !own {
@@ -155,8 +174,15 @@ func (a *app) userKey() (shs.PrivateKey, error) {
 	return key, err
 }
 
-// keyPath is the given key file, or the user's own.
+// envKey is the key file where --key is not given; the examples in other
+// languages look there, too.
+const envKey = "SWITCHBOARD_KEY"
+
+// keyPath is the given key file, or that of the environment, or the user's own.
 func (a *app) keyPath(given string) (path string, own bool, err error) {
+	if given == "" {
+		given = os.Getenv(envKey)
+	}
 	if given != "" {
 		return given, false, nil
 	}

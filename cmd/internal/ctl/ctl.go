@@ -21,17 +21,18 @@ import (
 const longHelp = `Sbctl looks at a switchboard and talks through it.
 
 It finds the server by --address, then $SWITCHBOARD_ADDRESS, then the file
-"address" that a switchboard of the same user writes. It logs in with the user's
-own key, which is made on first use.
+"address" that a switchboard of the same user writes. It logs in with the key of
+--key, then $SWITCHBOARD_KEY, then the user's own, which is made on first use
+(user.key in ~/.config/switchboard; root's is in /etc/switchboard).
 
 ` + exitHelp
 
-const rootExamples = `  sbctl list                        who is here
-  sbctl watch 'org.example.*'       who comes and goes
-  sbctl expose web tcp:localhost:80 give a local service a name
-  sbctl forward tcp:8080 web        and reach it from a local port
-  sbctl connect web                 or from stdin and stdout
-  sbctl call switchboard whoami     call a muxrpc method`
+const rootExamples = `  sbctl list                          who is here
+  sbctl watch 'org.example.*'         who comes and goes
+  sbctl expose web tcp:localhost:80   give a local service a name
+  sbctl forward tcp:8080 web          and reach it from a local port
+  sbctl connect web                   or from stdin and stdout
+  sbctl call switchboard whoami       call a muxrpc method`
 
 // Main runs the command with the arguments of the process and returns its exit
 // code.
@@ -76,7 +77,7 @@ func newRoot(a *app) *cobra.Command {
 	f := root.PersistentFlags()
 	f.SortFlags = false
 	f.StringVar(&a.address, "address", "", "server `ADDRESS`, as in unix:PATH~shs:KEY or net:HOST:PORT~shs:KEY")
-	f.StringVar(&a.keyFile, "key", "", "secret key `FILE` to log in with (default: your own, made on first use)")
+	f.StringVar(&a.keyFile, "key", "", "secret key `FILE` to log in with (default: $SWITCHBOARD_KEY, then your own)")
 	f.StringVar(&a.networkKey, "network-key", "", "network `KEY`, base64 of 32 bytes")
 	f.DurationVar(&a.timeout, "timeout", 10*time.Second, "give up after this `TIME`; 0 is never")
 	f.StringVar(&a.mode, "mode", "auto", "`MODE` on Unix sockets: auto, plain or box")

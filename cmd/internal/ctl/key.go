@@ -6,8 +6,6 @@ import (
 	"io/fs"
 
 	"github.com/spf13/cobra"
-
-	"github.com/cad2f06c/switchboard/shs"
 )
 
 // newKey builds "key new" and "key show".
@@ -24,14 +22,18 @@ func newKey(a *app) *cobra.Command {
 			Short: "Make a new secret key",
 			Long: `New makes a secret key file, readable by you only, and prints the public key:
 what others may know, and what a server's authorized_peers lists. Without FILE it
-is the user's own key. A file that is there is never replaced.`,
+is the key of --key or $SWITCHBOARD_KEY, or else the user's own. A file that is
+there is never replaced.`,
 			Example: "  sbctl key new\n  sbctl key new ./plugin.key",
 			Args:    between(0, 1),
 			RunE:    func(_ *cobra.Command, args []string) error { return a.keyNew(args) },
 		},
 		&cobra.Command{
-			Use:     "show [FILE]",
-			Short:   "Print the public half of a key file",
+			Use:   "show [FILE]",
+			Short: "Print the public half of a key file",
+			Long: `Show prints the public key that belongs to FILE: what others may know, and what a
+server's authorized_peers lists. Without FILE it is the key that you log in with;
+your own is made on first use.`,
 			Example: "  sbctl key show >> authorized_peers",
 			Args:    between(0, 1),
 			RunE:    func(_ *cobra.Command, args []string) error { return a.keyShow(args) },
@@ -40,19 +42,18 @@ is the user's own key. A file that is there is never replaced.`,
 	return key
 }
 
-// keyFileOf is the file that "key" is about: its argument, --key, or the user's
-// own.
-func (a *app) keyFileOf(args []string) (string, error) {
+// keyFileOf is the file that "key" is about: its argument, or the one to log in
+// with.
+func (a *app) keyFileOf(args []string) (path string, own bool, err error) {
 	given := a.keyFile
 	if len(args) == 1 {
 		given = args[0]
 	}
-	path, _, err := a.keyPath(given)
-	return path, err
+	return a.keyPath(given)
 }
 
 func (a *app) keyNew(args []string) error {
-	path, err := a.keyFileOf(args)
+	path, _, err := a.keyFileOf(args)
 	if err != nil {
 		return err
 	}
@@ -68,17 +69,11 @@ func (a *app) keyNew(args []string) error {
 }
 
 func (a *app) keyShow(args []string) error {
-	path, err := a.keyFileOf(args)
+	path, own, err := a.keyFileOf(args)
 	if err != nil {
 		return err
 	}
-	key, err := shs.LoadKey(path)
-	if errors.Is(err, fs.ErrNotExist) && len(args) == 0 && a.keyFile == "" {
-		key, err = a.userKey() // one's own is made on first use
-	}
-	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("there is no key file %s (sbctl key new makes one)", path)
-	}
+	key, err := a.loadKey(path, own)
 	if err != nil {
 		return err
 	}

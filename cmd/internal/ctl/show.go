@@ -83,7 +83,8 @@ func newPing(a *app) *cobra.Command {
 		Use:   "ping [NAME]",
 		Short: "Measure the way to the server, or to a plugin",
 		Long: `Ping without NAME times one call to the server. With NAME it times how long a
-channel to that plugin takes to open, and closes it without a byte.`,
+channel to that plugin takes to open, and closes it without a byte: the plugin
+sees a caller who says nothing, and "expose NAME exec:CMD" starts a CMD for it.`,
 		Example:           "  sbctl ping\n  sbctl ping org.example.echo",
 		Args:              between(0, 1),
 		ValidArgsFunction: a.completeName,
