@@ -1,8 +1,10 @@
 package ctl
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -56,8 +58,10 @@ func (t command) serve(ctx context.Context, conn duplex) error {
 	defer context.AfterFunc(ctx, func() { p.kill(); conn.Abort() })()
 
 	var wg sync.WaitGroup
+	cut := make(chan error, 1) // the channel's error, for which the command is killed
 	wg.Go(func() {
-		if feed(stdin, conn) != nil {
+		if err := feed(stdin, conn); err != nil {
+			cut <- err
 			p.kill()
 		}
 	})
@@ -66,10 +70,18 @@ func (t command) serve(ctx context.Context, conn duplex) error {
 		p.kill()
 	}
 	err := p.end(conn)
+	if err != nil {
+		err = fmt.Errorf("%s: %w", t.args[0], err)
+	}
 	if copyErr != nil || p.crashed() {
-		err = errors.Join(copyErr, err, conn.Abort())
+		why := cmp.Or(copyErr, err)
+		select {
+		case why = <-cut: // before our own abort makes one
+		default:
+		}
+		conn.Abort()
 		wg.Wait()
-		return err
+		return ended{why}
 	}
 	err = errors.Join(err, conn.CloseWrite())
 	timer := time.AfterFunc(linger, func() { conn.Close() })

@@ -68,6 +68,12 @@ type about struct {
 func (a about) Error() string { return a.name + ": " + a.err.Error() }
 func (a about) Unwrap() error { return a.err }
 
+// ended is why an open channel ended, for those who carry channels of others.
+type ended struct{ err error }
+
+func (e ended) Error() string { return "channel ended: " + e.err.Error() }
+func (e ended) Unwrap() error { return e.err }
+
 // advice is what an error code of the server means to a user: the exit code,
 // and what to say behind the name. Where keep is set the server's or peer's own
 // message is added.
@@ -148,6 +154,9 @@ func message(err error) string {
 	name := ""
 	if a, ok := errors.AsType[about](err); ok {
 		name = a.name + ": "
+	}
+	if e, ok := errors.AsType[ended](err); ok { // no advice: it was not we who asked for it
+		return term.Escape(name) + "channel ended: " + strings.TrimPrefix(term.Error(e.err), "client: ")
 	}
 	f, isFailure := errors.AsType[failure](err)
 	e, isAnswer := errors.AsType[*client.Error](err)

@@ -20,7 +20,7 @@ type duplex interface {
 
 // splice copies between a and b until both directions have ended, and closes
 // both. The end of one direction is passed on as such; an error, or the end of
-// ctx, aborts both.
+// ctx, aborts both and is returned as ended.
 func splice(ctx context.Context, a, b duplex) error {
 	abort := func() { a.Abort(); b.Abort() }
 	defer context.AfterFunc(ctx, abort)()
@@ -38,11 +38,11 @@ func splice(ctx context.Context, a, b duplex) error {
 	// Our own abort makes the other direction fail as well: that is no news.
 	for _, err := range []error{there, back} {
 		if err != nil && !errors.Is(err, net.ErrClosed) {
-			return err
+			return ended{err}
 		}
 	}
 	if err := errors.Join(there, back, ctx.Err()); err != nil {
-		return err
+		return ended{err}
 	}
 	return errors.Join(a.Close(), b.Close())
 }
