@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -74,7 +75,9 @@ func parseParams(args []string) (muxrpc.Args, error) {
 
 // call makes one call on a channel, prints what it answers and ends the channel.
 func (a *app) call(ctx context.Context, conn duplex, method string, params muxrpc.Args, source bool) error {
-	s := muxrpc.NewSession(conn, muxrpc.Config{MaxBody: maxAnswer})
+	ctx, echoed := context.WithCancelCause(ctx)
+	defer echoed(nil)
+	s := muxrpc.NewSession(conn, muxrpc.Config{MaxBody: maxAnswer, Handler: &echoes{method: method, params: params, found: echoed}})
 	defer s.Close()
 	var err error
 	if source {
@@ -85,6 +88,9 @@ func (a *app) call(ctx context.Context, conn duplex, method string, params muxrp
 			err = a.printResult(result)
 		}
 	}
+	if errors.Is(context.Cause(ctx), errEcho) {
+		return failure{exitOther, fmt.Errorf("%s: %w", method, errEcho)}
+	}
 	if e, ok := errors.AsType[*muxrpc.RemoteError](err); ok {
 		return failure{exitAnswer, fmt.Errorf("%s: the method answered an error: %w", method, e)}
 	}
@@ -92,6 +98,33 @@ func (a *app) call(ctx context.Context, conn duplex, method string, params muxrp
 		return err
 	}
 	return s.Goodbye(ctx)
+}
+
+// errEcho says that what came back is what we sent.
+var errEcho = errors.New("the plugin speaks no muxrpc: it sent our own request back")
+
+// echoes looks at what the peer calls here, which nobody serves: if its first
+// call is ours, the peer does not answer but echoes. Without this it would echo
+// our answer to that, too, which looks like its own.
+type echoes struct {
+	method string
+	params muxrpc.Args
+	found  context.CancelCauseFunc
+
+	calls int // owned by the session's reader
+}
+
+// ServeCall refuses the call.
+func (e *echoes) ServeCall(c *muxrpc.Call) {
+	e.calls++
+	same := func(got json.RawMessage, param any) bool {
+		sent, ok := param.(json.RawMessage)
+		return ok && compact(got) == compact(sent)
+	}
+	if e.calls == 1 && c.Name() == e.method && slices.EqualFunc(c.Args(), e.params, same) {
+		e.found(errEcho)
+	}
+	c.Fail(&muxrpc.RemoteError{Name: "Error", Message: "sbctl serves no methods"})
 }
 
 // callSource prints the items of a source.
