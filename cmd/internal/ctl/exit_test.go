@@ -83,14 +83,23 @@ func TestMessage(t *testing.T) {
 		about{"a", client.Refused.With(nasty)}, about{nasty, client.NotFound.With(nasty)},
 		client.Code(nasty).With(nasty), errors.Join(errors.New(nasty), client.Busy.With(nasty)),
 		about{nasty, client.ErrNotConnected}, about{nasty, context.DeadlineExceeded}, about{nasty, client.ErrNameLost},
+		ended{errors.New(nasty)}, about{nasty, ended{client.PeerGone.With(nasty)}},
 	} {
 		got := message(err)
 		if got == "" || strings.ContainsAny(got, "\x1b\n\r\u202e") {
 			t.Errorf("%#v: got %q", err, got)
 		}
 	}
-	want := "org.example.echo: its owner refused: not today"
-	if got := message(about{"org.example.echo", client.Refused.With("not today")}); got != want {
-		t.Errorf("got %q, want %q", got, want)
+	for _, tt := range []struct {
+		err  error
+		want string
+	}{
+		{about{"org.example.echo", client.Refused.With("not today")}, "org.example.echo: its owner refused: not today"},
+		// Whoever exposes the name is its owner: no word of that one.
+		{about{"org.example.echo", ended{client.PeerGone}}, "org.example.echo: channel ended: peer_gone"},
+	} {
+		if got := message(tt.err); got != tt.want {
+			t.Errorf("got %q, want %q", got, tt.want)
+		}
 	}
 }
