@@ -108,10 +108,10 @@ func TestF36StaleEpoch(t *testing.T) {
 	_, p := startDaemon(t)
 	const name = "org.example.pinned"
 	ctx := within(t, 10*time.Minute)
-	caller := p.client(t, "unix")
-	plugins := crowd(t, p, 2)
 	var serving sync.WaitGroup
-	defer serving.Wait()
+	t.Cleanup(serving.Wait) // after the clients are closed
+	callers := crowd(t, p, 8)
+	plugins := crowd(t, p, 2)
 	// own claims the name behind its owner and accepts whatever comes to it.
 	own := func(c *client.Client) *client.Listener {
 		ln, err := c.ListenWith(ctx, name, client.ClaimOptions{Queue: true})
@@ -132,18 +132,18 @@ func TestF36StaleEpoch(t *testing.T) {
 	old := uint64(0)
 	var reached, stale int
 	for round := range rounds {
-		entry, err := caller.Lookup(ctx, name)
+		entry, err := callers[round%len(callers)].Lookup(ctx, name)
 		must(t, err)
 		if entry.Epoch == old {
 			t.Fatalf("round %d: epoch %d came twice", round, old)
 		}
 		var wg sync.WaitGroup
-		results := make([]error, 8)
+		results := make([]error, len(callers))
 		keys := make([]bool, len(results))
 		answered := make(chan struct{}, len(results))
 		for i := range results {
 			wg.Go(func() {
-				conn, err := caller.Open(ctx, name, client.OpenOptions{Epoch: entry.Epoch})
+				conn, err := callers[i].Open(ctx, name, client.OpenOptions{Epoch: entry.Epoch})
 				answered <- struct{}{}
 				if results[i] = err; err == nil {
 					keys[i] = conn.RemoteKey() == entry.ID && conn.Info().Epoch == entry.Epoch
@@ -169,7 +169,7 @@ func TestF36StaleEpoch(t *testing.T) {
 				t.Errorf("round %d: got %v", round, err)
 			}
 		}
-		if _, err := caller.Open(ctx, name, client.OpenOptions{Epoch: entry.Epoch}); !errors.Is(err, client.Stale) {
+		if _, err := callers[round%len(callers)].Open(ctx, name, client.OpenOptions{Epoch: entry.Epoch}); !errors.Is(err, client.Stale) {
 			t.Errorf("round %d: after the change got %v, want %v", round, err, client.Stale)
 		}
 		old = entry.Epoch
@@ -187,7 +187,7 @@ func TestF36StaleEpoch(t *testing.T) {
 func TestF40Watchers(t *testing.T) {
 	_, p := startDaemon(t)
 	const claimers, watchersEach = 10, 10
-	changes := times(2_000, 10_000)
+	changes := times(6_000, 10_000)
 	ctx := within(t, 10*time.Minute)
 	var watchers []*replica
 	var watching, started sync.WaitGroup
@@ -199,10 +199,16 @@ func TestF40Watchers(t *testing.T) {
 			watching.Go(func() { w.run(ctx, t, c, started.Done) })
 		}
 	}
+	made := make(chan struct{})
+	slow := &replica{block: made} // it is behind by all the changes, and must be told
+	watchers = append(watchers, slow)
+	started.Add(1)
+	sleeper := p.client(t, "unix")
+	watching.Go(func() { slow.run(ctx, t, sleeper, started.Done) })
 	started.Wait()
 
 	var mu sync.Mutex
-	var made []change
+	var all []change
 	var claiming sync.WaitGroup
 	for i, c := range crowd(t, p, claimers) {
 		claiming.Go(func() {
@@ -214,7 +220,7 @@ func TestF40Watchers(t *testing.T) {
 					return
 				}
 				mu.Lock()
-				made = append(made, mine...)
+				all = append(all, mine...)
 				mu.Unlock()
 			}
 		})
@@ -223,15 +229,19 @@ func TestF40Watchers(t *testing.T) {
 	last := p.client(t, "unix")
 	end, err := last.Claim(ctx, "org.example.end", client.ClaimOptions{})
 	must(t, err)
-	made = append(made, change{end.Rev, true, end.Name})
-	slices.SortFunc(made, func(a, b change) int { return cmp.Compare(a.rev, b.rev) })
+	close(made)
+	all = append(all, change{end.Rev, true, end.Name})
+	slices.SortFunc(all, func(a, b change) int { return cmp.Compare(a.rev, b.rev) })
 	watching.Wait()
 	lagged := 0
 	for i, w := range watchers {
 		lagged += w.lags
-		w.judge(t, i, made)
+		w.judge(t, i, all)
 	}
-	report(t, "F40", "%d changes, %d watchers: no gap, no repeat, order kept; %d told that they lagged", len(made), len(watchers), lagged)
+	if slow.lags == 0 {
+		t.Error("who did not read was not told that it lagged")
+	}
+	report(t, "F40", "%d changes, %d watchers, one of them asleep: no gap, no repeat, order kept; %d told that they lagged", len(all), len(watchers), lagged)
 }
 
 // change is one change of the registry.
@@ -264,7 +274,8 @@ type replica struct {
 	seen  []change
 	state map[string]bool
 	lags  int
-	wrong string // the first thing that was
+	wrong string          // the first thing that was
+	block <-chan struct{} // not nil: it sleeps behind its snapshot until this is closed
 }
 
 func (w *replica) run(ctx context.Context, t *testing.T, c *client.Client, started func()) {
@@ -288,6 +299,9 @@ func (w *replica) run(ctx context.Context, t *testing.T, c *client.Client, start
 				started()
 			}
 			synced = true
+			if w.block != nil {
+				<-w.block
+			}
 		case client.EventConnected:
 			w.note(ev, !w.state[ev.Name])
 			w.state[ev.Name] = true
