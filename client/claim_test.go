@@ -2,14 +2,21 @@ package client_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"iter"
 	"math/rand/v2"
+	"slices"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/cad2f06c/switchboard/client"
+	"github.com/cad2f06c/switchboard/internal/control"
+	"github.com/cad2f06c/switchboard/muxrpc"
 )
 
 // TestClaimAfterOneGivenUp: a claim that was given up is released, but not
@@ -69,6 +76,112 @@ func TestListenAfterClose(t *testing.T) {
 		}
 		second.Close()
 	}
+}
+
+// TestClaimInTurn has two claims of one name, of which the first is given up:
+// its release comes before the second claim, not after.
+func TestClaimInTurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(t)
+		var calls []string
+		f.script = func(c *muxrpc.Call) bool {
+			if c.Name() == control.MethodClaim || c.Name() == control.MethodRelease {
+				calls = append(calls, c.Name())
+			}
+			return c.Name() == control.MethodClaim && len(calls) == 1
+		}
+		c := bubbleDial(t, f.config())
+		defer c.Close()
+		go func() {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			_, err := c.Claim(ctx, "test.turn", client.ClaimOptions{})
+			if !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("the first claim ended with %v", err)
+			}
+		}()
+		synctest.Wait()
+		hasty, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+		defer cancel()
+		_, err := c.Claim(hasty, "test.turn", client.ClaimOptions{}) // waits for its turn, but not for ever
+		wantErr(t, err, context.DeadlineExceeded)
+		if res, err := c.Claim(t.Context(), "test.turn", client.ClaimOptions{}); err != nil || res.State != "owner" {
+			t.Fatalf("got %+v, %v", res, err)
+		}
+		time.Sleep(time.Minute)
+		want := []string{control.MethodClaim, control.MethodRelease, control.MethodClaim}
+		if !slices.Equal(calls, want) {
+			t.Errorf("got the calls %q, want %q", calls, want)
+		}
+	})
+}
+
+// TestReleaseDuringRestore gives names up while the next session is being set
+// up: one that it has claimed again already, and one that it is about to claim.
+func TestReleaseDuringRestore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(t)
+		var restoring, held atomic.Bool
+		stuck := make(chan *muxrpc.Call, 1)
+		owned := map[string]bool{}
+		var mu sync.Mutex
+		f.script = func(c *muxrpc.Call) bool {
+			var a control.ClaimArgs
+			if len(c.Args()) > 0 {
+				json.Unmarshal(c.Args()[0], &a)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			switch c.Name() {
+			case control.MethodClaim:
+				owned[a.Name] = true
+				if restoring.Load() && a.Name == "test.m" && held.CompareAndSwap(false, true) {
+					stuck <- c
+					return true
+				}
+			case control.MethodRelease:
+				if !owned[a.Name] {
+					c.Fail(control.ToWire(control.NotOwner))
+					return true
+				}
+				delete(owned, a.Name)
+			}
+			return false
+		}
+		c := bubbleDial(t, f.config())
+		defer c.Close()
+		for _, name := range []string{"test.a", "test.m", "test.z"} {
+			if _, err := c.Claim(t.Context(), name, client.ClaimOptions{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		ln, err := c.Listen(t.Context(), "test.b")
+		if err != nil {
+			t.Fatal(err)
+		}
+		restoring.Store(true)
+		mu.Lock()
+		clear(owned)
+		mu.Unlock()
+		(<-f.conns).conn.Abort()
+		call := <-stuck // test.a and test.b are ours again, test.z is not yet
+		ln.Close()
+		for _, name := range []string{"test.a", "test.z"} {
+			if err := c.Release(t.Context(), name); err != nil {
+				t.Errorf("releasing %s: %v", name, err)
+			}
+		}
+		call.Reply(control.ClaimResult{Name: "test.m", State: "owner", Epoch: 7, Rev: 7})
+		if _, err := c.Ping(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		mu.Lock()
+		defer mu.Unlock()
+		if len(owned) != 1 || !owned["test.m"] {
+			t.Errorf("the server has %v of ours, want test.m", owned)
+		}
+	})
 }
 
 // TestManyListeners: as many listeners as a key may have names, and watches

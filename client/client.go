@@ -33,6 +33,7 @@ type Client struct {
 	// guarded by mu
 	mu        sync.Mutex
 	session   *session      // nil in a gap
+	coming    *session      // in a gap: the next one, while the names are claimed in it
 	changed   chan struct{} // closed and replaced when session or err changes
 	err       error         // sticky: why no session will come any more
 	cause     error         // what Err returns
@@ -189,7 +190,7 @@ func (c *Client) await(ctx context.Context) (*session, error) {
 // publish makes s the session that calls go to.
 func (c *Client) publish(s *session) {
 	c.mu.Lock()
-	c.session = s
+	c.session, c.coming = s, nil
 	c.changedLocked()
 	c.mu.Unlock()
 	c.log.Info("connected", "session", s.me.Session, "remote", s.conn.RemoteAddr().String(), "mode", s.conn.Mode().String())

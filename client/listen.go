@@ -103,7 +103,7 @@ func (l *Listener) Accept() (net.Conn, error) {
 func (l *Listener) Close() error {
 	c := l.c
 	c.mu.Lock()
-	cl, s := c.claims[l.name], c.session
+	cl := c.claims[l.name]
 	owned := cl != nil && cl.l == l
 	if owned {
 		delete(c.claims, l.name)
@@ -111,8 +111,8 @@ func (l *Listener) Close() error {
 	c.mu.Unlock()
 	l.end(fmt.Errorf("client: listener: %w", net.ErrClosed))
 	l.refuseAll()
-	if owned && s != nil {
-		s.giveUp(l.name)
+	if owned {
+		c.giveUp(l.name)
 	}
 	return nil
 }

@@ -32,9 +32,7 @@ func (c *Client) restore(s *session) {
 	c.mu.Lock()
 	var todo []*claim
 	for _, cl := range c.claims {
-		if cl.settled {
-			todo = append(todo, cl)
-		}
+		todo = append(todo, cl)
 	}
 	c.mu.Unlock()
 	slices.SortFunc(todo, func(a, b *claim) int { return strings.Compare(a.name, b.name) })
@@ -52,12 +50,6 @@ func (c *Client) restore(s *session) {
 // reclaim claims one name again. It reports whether that should be tried once
 // more; a name that cannot be had is given up, and not silently.
 func (c *Client) reclaim(s *session, cl *claim) (again bool) {
-	c.mu.Lock()
-	args, wanted := cl.args, c.claims[cl.name] == cl
-	c.mu.Unlock()
-	if !wanted {
-		return false
-	}
 	ctx, cancel := context.WithTimeout(s.ctx, setupTimeout)
 	defer cancel()
 	done, err := c.alone(ctx, cl.name)
@@ -65,11 +57,29 @@ func (c *Client) reclaim(s *session, cl *claim) (again bool) {
 		return !s.over()
 	}
 	defer done()
+	c.mu.Lock()
+	args, wanted := cl.args, c.claims[cl.name] == cl && cl.in != s
+	c.mu.Unlock()
+	if !wanted {
+		return false
+	}
 	res, err := s.reclaim(ctx, args)
+	c.mu.Lock()
+	wanted = c.claims[cl.name] == cl
+	if err == nil {
+		cl.result, cl.in = res, s
+	}
+	c.mu.Unlock()
 	switch {
-	case err == nil:
 	case s.over():
 		return false // the next session will
+	case !wanted: // its listener was closed meanwhile; nobody claims it but in turn
+		s.release(s.ctx, cl.name)
+		return false
+	case err == nil:
+		s.look(cl)
+		c.log.Info("name claimed again", "name", cl.name, "state", res.State)
+		return false
 	case passing(err):
 		c.log.Info("name not claimed again yet", "name", cl.name, "err", err)
 		return true
@@ -77,17 +87,6 @@ func (c *Client) reclaim(s *session, cl *claim) (again bool) {
 		c.lose(cl, err)
 		return false
 	}
-	c.mu.Lock()
-	wanted = c.claims[cl.name] == cl
-	cl.result = res
-	c.mu.Unlock()
-	if !wanted { // released meanwhile
-		s.release(cl.name)
-		return false
-	}
-	s.look(cl)
-	c.log.Info("name claimed again", "name", cl.name, "state", res.State)
-	return false
 }
 
 // reclaim claims a name as it was claimed first, but takes it by replace only

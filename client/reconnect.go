@@ -83,6 +83,9 @@ func (c *Client) reconnect(pause *backoff, err error) *session {
 			c.log.Info("reconnect failed", "err", err)
 			continue
 		}
+		c.mu.Lock()
+		c.coming = s
+		c.mu.Unlock()
 		c.restore(s)
 		c.publish(s)
 		return s
