@@ -42,6 +42,9 @@ func run(ctx context.Context, flags Settings, configFile string) error {
 	if err != nil {
 		return err
 	}
+	if p.badPeers != nil {
+		log.Warn("the authorized peers are not in order; nobody needs them without a TCP listener", "err", p.badPeers)
+	}
 	srv, err := switchboard.New(switchboard.Config{
 		Key: key, NetworkKey: p.networkKey, Authorized: p.authorized, Version: version.String(), Log: log,
 	})
@@ -50,9 +53,6 @@ func run(ctx context.Context, flags Settings, configFile string) error {
 	}
 	if err != nil {
 		return errors.Join(err, closeAll(lns))
-	}
-	if p.badPeers != nil {
-		log.Warn("the authorized peers are not in order; nobody needs them without a TCP listener", "err", p.badPeers)
 	}
 	var wg sync.WaitGroup
 	defer wg.Wait()
