@@ -193,19 +193,31 @@ func (c *Client) publishInfo(name string, doc json.RawMessage) (before json.RawM
 	return before
 }
 
-// lose gives a claim up and says so to its listener, the log and OnState.
+// lose gives a claim up and says so.
 func (c *Client) lose(cl *claim, err error) {
 	c.mu.Lock()
+	lost := c.dropLocked(cl)
+	c.mu.Unlock()
+	if lost {
+		c.mourn(cl, err)
+	}
+}
+
+// dropLocked takes a claim out of the books, if it is still there.
+func (c *Client) dropLocked(cl *claim) bool {
 	if c.claims[cl.name] != cl {
-		c.mu.Unlock()
-		return
+		return false
 	}
 	delete(c.claims, cl.name)
-	l := cl.l
-	c.mu.Unlock()
+	return true
+}
+
+// mourn tells the listener, the log and OnState of a claim that was dropped;
+// its fields change no more.
+func (c *Client) mourn(cl *claim, err error) {
 	err = fmt.Errorf("%w: %q: %w", ErrNameLost, cl.name, err)
-	if l != nil {
-		l.end(err)
+	if cl.l != nil {
+		cl.l.end(err)
 	}
 	c.log.Warn("name lost", "name", cl.name, "err", err)
 	c.tell(State{Kind: NameLost, Name: cl.name, Err: err})

@@ -4,8 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
-	"iter"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -182,38 +180,4 @@ func TestReleaseDuringRestore(t *testing.T) {
 			t.Errorf("the server has %v of ours, want test.m", owned)
 		}
 	})
-}
-
-// TestManyListeners: as many listeners as a key may have names, and watches
-// beside them. Each hears of the loss of its name.
-func TestManyListeners(t *testing.T) {
-	address := serve(t)
-	c, other := dial(t, client.Config{Address: address}), dial(t, client.Config{Address: address})
-	var last *client.Listener
-	for i := range 16 {
-		ln, err := c.ListenWith(short(t), fmt.Sprintf("org.example.many.n%d", i), client.ClaimOptions{Yield: true})
-		if err != nil {
-			t.Fatal(err)
-		}
-		last = ln
-	}
-	for i := range 12 {
-		next, stop := iter.Pull2(c.Watch(short(t), "**"))
-		defer stop()
-		for {
-			ev, err, _ := next()
-			if err != nil {
-				t.Fatalf("watch %d: %v", i, err)
-			}
-			if ev.Type == client.EventSynced {
-				break
-			}
-		}
-	}
-	if _, err := other.Claim(short(t), "org.example.many.n15", client.ClaimOptions{Replace: true}); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := last.Accept(); !errors.Is(err, client.ErrNameLost) {
-		t.Errorf("Accept ended with %v", err)
-	}
 }

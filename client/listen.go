@@ -19,6 +19,12 @@ import (
 // busy. A Listener lives over reconnects. It ends, with an error from Accept
 // that is ErrNameLost, when its name goes to another owner, and with
 // net.ErrClosed by Close of it or of the Client.
+//
+// The Client looks after the names of its Listeners. For one of them it has a
+// watch, so 15 of a session's 16 are left for Watch; for the others, and for all
+// if the server grants no watch, it asks every 2 s. So it may take that long
+// until Accept returns ErrNameLost, or Claim tells of a new state; channels come
+// from the first moment.
 type Listener struct {
 	// set at construction
 	c      *Client
@@ -31,9 +37,7 @@ type Listener struct {
 }
 
 // Listen claims name and accepts the channels that are opened to it. It is
-// ready to accept before anybody hears of the name. The Client looks after the
-// names of its Listeners: up to 4 of the session's 16 watches go to that; with
-// more Listeners it asks for their names every 2 s. The empty name claims
+// ready to accept before anybody hears of the name. The empty name claims
 // nothing: it accepts the channels that are opened to this session's id, by
 // those whom it called or shares a channel with. It fails with NameTaken, and
 // with ErrListening if this Client listens on the name already.

@@ -35,8 +35,8 @@ type session struct {
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 
-	wg     sync.WaitGroup
-	guards atomic.Int32 // listeners' names that are looked after, by watch or not
+	wg       sync.WaitGroup
+	guarding atomic.Bool // a listener's name has a watch
 
 	// guarded by mu
 	mu      sync.Mutex
