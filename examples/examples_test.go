@@ -170,6 +170,20 @@ func sayable(t *testing.T, ex example, n int) []byte {
 	return append(data, data...)
 }
 
+// TestHTTPPlugin runs the Go example that is an HTTP server without a port, and
+// asks it with the same program as a client.
+func TestHTTPPlugin(t *testing.T) {
+	b := newBench(t)
+	needGo("go/httpplugin")(t, b)
+	addr := b.addresses["unix"]
+	plugin := b.start(t, addr, "", "BIN/httpplugin")
+	plugin.await(t, "serving http as org.example.http")
+	client := b.start(t, addr, "", "BIN/httpplugin", "/hello?x=1")
+	client.exit(t)
+	client.await(t, "/hello, you are @")
+	plugin.interrupt(t)
+}
+
 // TestPythonVector checks the Python handshake and box stream against the vector
 // in PROTOCOL.md.
 func TestPythonVector(t *testing.T) {
