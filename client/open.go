@@ -12,6 +12,7 @@ import (
 	"github.com/cad2f06c/switchboard/channel"
 	"github.com/cad2f06c/switchboard/internal/control"
 	"github.com/cad2f06c/switchboard/internal/mux"
+	"github.com/cad2f06c/switchboard/muxrpc"
 	"github.com/cad2f06c/switchboard/shs"
 )
 
@@ -43,7 +44,11 @@ func (c *Client) DialContext(ctx context.Context, network, name string) (net.Con
 // the callee has accepted it: whatever is written reaches a program that knows
 // our key. Errors are NotFound (nobody of that name, or nobody we may see),
 // NotAllowed, PeerMismatch, Stale, Unavailable, Quota, Busy, Refused (by the
-// callee, with its message), PeerGone and Timeout; when ctx ends first, ctx's.
+// callee, with its message), PeerGone and Timeout; when ctx ends first, ctx's;
+// and ErrNotConnected when the session ends before the answer. After that, and
+// after PeerGone, the callee may have seen the channel, so Open does not try again
+// by itself. A callee that resets a channel the moment it has accepted it looks
+// like one that is Busy, or PeerGone.
 func (c *Client) Open(ctx context.Context, name string, opts OpenOptions) (*channel.Conn, error) {
 	args := control.ConnectArgs{To: name}
 	if !opts.Key.IsZero() {
@@ -60,12 +65,26 @@ func (c *Client) Open(ctx context.Context, name string, opts OpenOptions) (*chan
 	defer cancel(nil)
 	defer context.AfterFunc(c.ctx, func() { cancel(errClosed) })() // lanes of their own outlive sessions
 	var conn *channel.Conn
+	var cut error
 	err = c.each(ctx, func(s *session) error {
+		lane, err := s.openLane(ctx)
+		switch {
+		case errors.Is(err, mux.ErrStreams):
+			return fmt.Errorf("%w: %w", control.Quota.With("too many lanes of this session are open"), err)
+		case err != nil: // nothing was sent: the next session may try
+			return fmt.Errorf("%w: %w", ErrNotConnected, err)
+		}
 		var patience time.Duration
 		patience, args.TimeoutMS = timeout(ctx, opts.Timeout)
-		conn, err = s.connect(ctx, args, patience)
+		conn, err = s.connect(ctx, lane, args, patience)
+		if errors.Is(err, ErrNotConnected) { // it was sent: no next session
+			cut, err = err, nil
+		}
 		return err
 	})
+	if err == nil {
+		err = cut
+	}
 	if err != nil && ctx.Err() != nil {
 		err = context.Cause(ctx)
 	}
@@ -85,15 +104,8 @@ func timeout(ctx context.Context, want time.Duration) (time.Duration, *int64) {
 	return time.Duration(ms) * time.Millisecond, &ms
 }
 
-// connect opens a lane and makes it a channel.
-func (s *session) connect(ctx context.Context, args control.ConnectArgs, patience time.Duration) (*channel.Conn, error) {
-	lane, err := s.openLane(ctx)
-	if err != nil {
-		if s.over() {
-			return nil, fmt.Errorf("%w: %w", ErrNotConnected, err) // nothing was sent: the next session may try
-		}
-		return nil, err
-	}
+// connect makes a lane a channel. It owns the lane.
+func (s *session) connect(ctx context.Context, lane channel.Lane, args control.ConnectArgs, patience time.Duration) (*channel.Conn, error) {
 	var res control.ConnectResult
 	if err := ask(ctx, lane, patience+graceTimeout, control.MethodConnect, args, &res); err != nil {
 		if _, answered := errors.AsType[*Error](err); answered {
@@ -101,12 +113,12 @@ func (s *session) connect(ctx context.Context, args control.ConnectArgs, patienc
 			return nil, err
 		}
 		lane.Abort()
-		return nil, unanswered(ctx, err)
+		return nil, s.unanswered(ctx, err)
 	}
 	id, err := channel.ParseID(res.Channel)
 	if err != nil {
 		lane.Abort()
-		return nil, fmt.Errorf("reading the answer: %w", err)
+		return nil, fmt.Errorf("%w: %w", errAnswer, err)
 	}
 	return channel.NewConn(s.adopt(lane, id), channel.Info{
 		ID:      id,
@@ -118,16 +130,18 @@ func (s *session) connect(ctx context.Context, args control.ConnectArgs, patienc
 	}), nil
 }
 
-// unanswered says what became of a connect whose lane broke before its answer:
-// given up, reset by the server, or gone with the connection.
-func unanswered(ctx context.Context, err error) error {
+// unanswered says what became of a connect without a proper answer: given up,
+// answered with nonsense, gone with the session, or only its lane was cut.
+func (s *session) unanswered(ctx context.Context, err error) error {
 	switch {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
-	case errors.Is(err, mux.ErrReset):
-		return control.PeerGone.With("the channel was reset before it was answered")
+	case errors.Is(err, errAnswer), errors.Is(err, muxrpc.ErrTooLarge):
+		return err
+	case s.awaitOver(ctx, reasonGrace): // a lane may know of the end a moment before its session does
+		return fmt.Errorf("%w: %w", ErrNotConnected, err)
 	}
-	return fmt.Errorf("%w: %w", ErrNotConnected, err)
+	return fmt.Errorf("%w: %w", control.PeerGone.With("the channel was reset before it was answered"), err)
 }
 
 // ask sends the request that a lane begins with, and reads its answer. The end

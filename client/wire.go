@@ -56,7 +56,7 @@ func writePacket(lane channel.Lane, flags byte, req int32, v any) error {
 }
 
 // readAnswer reads the one answer to the request that opened a lane. An error
-// answer is an *Error.
+// answer is an *Error, nonsense errAnswer.
 func readAnswer(lane channel.Lane, v any) error {
 	p, err := muxrpc.ReadPacket(lane, control.MaxPeerBody)
 	if err != nil {
@@ -69,7 +69,7 @@ func readAnswer(lane channel.Lane, v any) error {
 		return endError(p.Body)
 	}
 	if err := json.Unmarshal(p.Body, v); err != nil {
-		return fmt.Errorf("reading the answer: %w", err)
+		return fmt.Errorf("%w: %w", errAnswer, err)
 	}
 	return nil
 }
