@@ -84,7 +84,9 @@ func (c *Client) ListenWith(ctx context.Context, name string, opts ClaimOptions)
 	return l, nil
 }
 
-// Accept returns the next channel, a *channel.Conn.
+// Accept returns the next channel, a *channel.Conn. To turn a caller away, Close
+// it: Abort so soon may overtake the news that we have accepted, and then the
+// caller is told Busy.
 func (l *Listener) Accept() (net.Conn, error) {
 	select {
 	case conn := <-l.queue: // what was accepted in time is delivered, even after the end
