@@ -168,23 +168,35 @@ func (c *Client) forget(name string) (cl *claim, s *session) {
 }
 
 // Update replaces the info that is published with an owned name. It is kept
-// over reconnects.
+// over reconnects, from the moment of the call on: after an error that is no
+// *Error it may or may not be published.
 func (c *Client) Update(ctx context.Context, name string, info any) error {
 	doc, err := document("info", info)
 	if err != nil {
 		return err
 	}
-	before := c.publishInfo(name, doc) // at once: a reconnect in between claims with it
-	err = c.retry(ctx, control.MethodUpdate, control.UpdateArgs{Name: name, Info: doc}, nil)
-	if _, answered := errors.AsType[*Error](err); answered {
-		c.publishInfo(name, before)
+	return c.each(ctx, func(s *session) error { return s.update(ctx, name, doc) })
+}
+
+// update sets the info first: if the session ends before the answer, the name
+// is claimed again with it.
+func (s *session) update(ctx context.Context, name string, doc json.RawMessage) error {
+	done, err := s.c.alone(ctx, name)
+	if err != nil {
+		return err
+	}
+	defer done()
+	before := s.c.setInfo(name, doc)
+	err = s.call(ctx, control.MethodUpdate, control.UpdateArgs{Name: name, Info: doc}, nil)
+	if _, answered := errors.AsType[*Error](err); answered && !errors.Is(err, ShuttingDown) {
+		s.c.setInfo(name, before)
 	}
 	return err
 }
 
-// publishInfo sets what a claim publishes when it is made again, and returns
-// what it was.
-func (c *Client) publishInfo(name string, doc json.RawMessage) (before json.RawMessage) {
+// setInfo sets what a claim publishes when it is made again, and returns what
+// it was.
+func (c *Client) setInfo(name string, doc json.RawMessage) (before json.RawMessage) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if cl := c.claims[name]; cl != nil {

@@ -181,3 +181,91 @@ func TestReleaseDuringRestore(t *testing.T) {
 		}
 	})
 }
+
+// TestReleaseBehindSession releases a name whose session has ended, before the
+// Client has had the time to notice: the name is free.
+func TestReleaseBehindSession(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(t)
+		f.script = func(c *muxrpc.Call) bool {
+			if c.Name() == control.MethodRelease {
+				c.Fail(control.ToWire(control.NotOwner))
+			}
+			return c.Name() == control.MethodRelease
+		}
+		cfg := f.config()
+		connects := 0
+		block := make(chan struct{})
+		cfg.OnState = func(st client.State) {
+			if st.Kind == client.Connected {
+				if connects++; connects == 2 {
+					<-block
+				}
+			}
+		}
+		c := bubbleDial(t, cfg)
+		defer c.Close()
+		if _, err := c.Claim(t.Context(), "test.behind", client.ClaimOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			(<-f.conns).conn.Abort()
+			time.Sleep(time.Second)
+		}
+		time.AfterFunc(time.Second, func() { close(block) })
+		if err := c.Release(t.Context(), "test.behind"); err != nil {
+			t.Error(err)
+		}
+		wantErr(t, c.Release(t.Context(), "test.behind"), client.NotOwner)
+	})
+}
+
+// TestUpdateOverReconnect loses the connection with an Update under way: the
+// name is claimed again with the new info. One that is refused is forgotten.
+func TestUpdateOverReconnect(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(t)
+		var mu sync.Mutex // sessions have goroutines of their own
+		var infos []string
+		updates := 0
+		f.script = func(c *muxrpc.Call) bool {
+			mu.Lock()
+			defer mu.Unlock()
+			switch c.Name() {
+			case control.MethodClaim:
+				var a control.ClaimArgs
+				control.Decode(c.Args(), &a)
+				infos = append(infos, string(a.Info))
+			case control.MethodUpdate:
+				switch updates++; updates {
+				case 1: // not answered
+				case 2:
+					c.Reply(control.RevResult{})
+				default:
+					c.Fail(control.ToWire(control.NotOwner))
+				}
+				return true
+			}
+			return false
+		}
+		c := bubbleDial(t, f.config())
+		defer c.Close()
+		if _, err := c.Claim(t.Context(), "test.info", client.ClaimOptions{Info: 1}); err != nil {
+			t.Fatal(err)
+		}
+		fc := <-f.conns
+		time.AfterFunc(time.Second, func() { fc.conn.Abort() })
+		if err := c.Update(t.Context(), "test.info", 2); err != nil {
+			t.Fatal(err)
+		}
+		wantErr(t, c.Update(t.Context(), "test.info", 3), client.NotOwner)
+		(<-f.conns).conn.Abort()
+		<-f.conns
+		time.Sleep(time.Minute)
+		mu.Lock()
+		defer mu.Unlock()
+		if want := []string{"1", "2", "2"}; !slices.Equal(infos, want) {
+			t.Errorf("claimed with the infos %q, want %q", infos, want)
+		}
+	})
+}
