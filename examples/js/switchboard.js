@@ -15,7 +15,8 @@
 // lane. No library can stop parsing, so a channel's lane is written by hand: one
 // packet out, one in, then bytes. The mode is always box: the stock packages know
 // no plain. yamux.js has the same connect over one multiplexed connection. When
-// the server has gone, calls and watches throw; connect again.
+// the server has gone, calls and watches throw; connect again. Without
+// SWITCHBOARD_KEY, a file, every connect() makes a new key: a new identity.
 
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
@@ -93,7 +94,9 @@ export class Bus {
     try { handler = this.handlerFor(offer) } catch (err) { return answer(err) }
     answer(null, {})
     const { channel, token } = offer
-    this.#ask('accept', { channel, token }).then(({ lane }) => handler(lane), () => {}) // the caller gave up
+    this.#ask('accept', { channel, token }).then(({ lane }) => handler(lane), err => {
+      if (err.name !== 'not_found') process.emitWarning(`offer to ${offer.name} not taken up: ${err.message}`)
+    }) // not_found: the caller gave up
   }
 
   /** Opens a channel to a name or session. Options are those of connect in PROTOCOL.md §6. */
@@ -105,8 +108,12 @@ export class Bus {
   async #ask (method, args) {
     const lane = await this.openLane()
     writePacket(lane, STREAM | JSON_BODY, 1, { name: [method], args: [args], type: 'duplex' })
-    const { flags, body } = await readPacket(lane)
+    const { flags, body } = await readPacket(lane).catch(err => {
+      lane.destroy() // or its socket would stay
+      throw err
+    })
     if (!(flags & END)) return { lane, answer: body }
+    lane.on('error', () => {}) // a cut says nothing that the answer has not said
     lane.end()
     lane.resume() // to its end, which closes the connection
     throw failure(body)
@@ -163,8 +170,10 @@ export async function dial ({ address = findAddress(), keys, networkKey = defaul
       failed = err
     }
   }
-  throw new Error(`${address}: ${failed.message}. A server refuses in silence: check address, server key, ` +
-    'network key, and over TCP that authorized_peers has ' + keys.id, { cause: failed })
+  const hint = ['ECONNREFUSED', 'ENOENT'].includes(failed.code)
+    ? 'Nobody listens there: is the server running?'
+    : 'A server refuses in silence: check address, server key, network key, and over TCP that authorized_peers has ' + keys.id
+  throw new Error(`${address}: ${failed.message}. ${hint}`, { cause: failed })
 }
 
 /** A pull-stream duplex as a Node one. */
@@ -244,7 +253,7 @@ export function failure (err) {
 
 export const defaultNetworkKey = createHash('sha256').update('switchboard/1').digest()
 
-/** The key file named by SWITCHBOARD_KEY, made if need be; else a key for this run only. */
+/** The key file named by SWITCHBOARD_KEY, made if need be; else a new key each time. */
 export function findKeys () {
   const path = process.env.SWITCHBOARD_KEY
   return path ? ssbKeys.loadOrCreateSync(path) : ssbKeys.generate()
