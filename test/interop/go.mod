@@ -8,6 +8,7 @@ replace github.com/cad2f06c/switchboard => ../..
 
 require (
 	filippo.io/edwards25519 v1.2.0
+	github.com/anishathalye/porcupine v1.3.1
 	github.com/cad2f06c/switchboard v0.0.0-00010101000000-000000000000
 	github.com/hashicorp/yamux v0.1.2
 	github.com/libp2p/go-yamux/v5 v5.1.0
