@@ -3,21 +3,14 @@
 package fault_test
 
 import (
-	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
-	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/cad2f06c/switchboard/client"
-	"github.com/cad2f06c/switchboard/internal/mux"
-	"github.com/cad2f06c/switchboard/muxrpc"
 )
 
 // crowd is n clients with a key each.
@@ -37,13 +30,34 @@ func TestF34OneOwner(t *testing.T) {
 	const name = "org.example.prize"
 	clients := crowd(t, p, 100)
 	ctx := within(t, 10*time.Minute)
+	next := follow(ctx, t, p.client(t, "unix"), name)
+	next(client.EventSynced)
+	rounds := times(20, 1000)
+	for round := range rounds {
+		winner, won := race(ctx, t, clients, name)
+		me, err := clients[winner].WhoAmI(ctx)
+		must(t, err)
+		if ev := next(client.EventConnected); ev.Rev != won.Epoch || ev.Entry.ID != me.ID || ev.Entry.Session != me.Session {
+			t.Errorf("round %d: event %+v of %+v, want epoch %d of %v", round, ev, ev.Entry, won.Epoch, me.ID)
+		}
+		must(t, clients[winner].Release(ctx, name))
+		if ev := next(client.EventDisconnected); ev.Was.Epoch != won.Epoch {
+			t.Errorf("round %d: event %+v, want the end of epoch %d", round, ev, won.Epoch)
+		}
+	}
+	report(t, "F34", "%d rounds of 100 claims at once: one owner and two events each", rounds)
+}
+
+// follow watches a name. What it returns waits for the next event, which must be
+// of a kind.
+func follow(ctx context.Context, t *testing.T, c *client.Client, name string) func(kind string) client.Event {
 	events := make(chan client.Event, 100)
+	ctx, cancel := context.WithCancel(ctx)
 	var watching sync.WaitGroup
-	stop, cancel := context.WithCancel(ctx)
 	watching.Go(func() {
-		for ev, err := range p.client(t, "unix").Watch(stop, name) {
+		for ev, err := range c.Watch(ctx, name) {
 			if err != nil {
-				if stop.Err() == nil {
+				if ctx.Err() == nil {
 					t.Error(err)
 				}
 				return
@@ -51,9 +65,11 @@ func TestF34OneOwner(t *testing.T) {
 			events <- ev
 		}
 	})
-	defer watching.Wait()
-	defer cancel()
-	next := func(kind string) client.Event {
+	t.Cleanup(func() {
+		cancel()
+		watching.Wait()
+	})
+	return func(kind string) client.Event {
 		t.Helper()
 		select {
 		case ev := <-events:
@@ -66,44 +82,34 @@ func TestF34OneOwner(t *testing.T) {
 		}
 		return client.Event{}
 	}
-	next(client.EventSynced)
-	rounds := times(20, 1000)
-	for round := range rounds {
-		var owners atomic.Int64
-		var won client.Claim
-		winner := -1
-		start := make(chan struct{})
-		var wg sync.WaitGroup
-		for i, c := range clients {
-			wg.Go(func() {
-				<-start
-				res, err := c.Claim(ctx, name, client.ClaimOptions{})
-				switch {
-				case err == nil && res.State == "owner":
-					if owners.Add(1) == 1 {
-						winner, won = i, res
-					}
-				case !errors.Is(err, client.NameTaken):
-					t.Errorf("round %d: got %+v, %v, want %v", round, res, err, client.NameTaken)
+}
+
+// race lets all clients claim a name at once, and returns the one that got it.
+func race(ctx context.Context, t *testing.T, clients []*client.Client, name string) (winner int, won client.Claim) {
+	t.Helper()
+	var owners atomic.Int64
+	start := make(chan struct{})
+	var wg sync.WaitGroup
+	for i, c := range clients {
+		wg.Go(func() {
+			<-start
+			res, err := c.Claim(ctx, name, client.ClaimOptions{})
+			switch {
+			case err == nil && res.State == "owner":
+				if owners.Add(1) == 1 {
+					winner, won = i, res
 				}
-			})
-		}
-		close(start)
-		wg.Wait()
-		if n := owners.Load(); n != 1 {
-			t.Fatalf("round %d: %d owners", round, n)
-		}
-		me, err := clients[winner].WhoAmI(ctx)
-		must(t, err)
-		if ev := next(client.EventConnected); ev.Rev != won.Epoch || ev.Entry.ID != me.ID || ev.Entry.Session != me.Session {
-			t.Errorf("round %d: event %+v of %+v, want epoch %d of %v", round, ev, ev.Entry, won.Epoch, me.ID)
-		}
-		must(t, clients[winner].Release(ctx, name))
-		if ev := next(client.EventDisconnected); ev.Was.Epoch != won.Epoch {
-			t.Errorf("round %d: event %+v, want the end of epoch %d", round, ev, won.Epoch)
-		}
+			case !errors.Is(err, client.NameTaken):
+				t.Errorf("got %+v, %v, want %v", res, err, client.NameTaken)
+			}
+		})
 	}
-	report(t, "F34", "%d rounds of 100 claims at once: one owner and two events each", rounds)
+	close(start)
+	wg.Wait()
+	if n := owners.Load(); n != 1 {
+		t.Fatalf("%d owners", n)
+	}
+	return winner, won
 }
 
 // F36: a caller that has pinned an epoch never reaches the next owner, however
@@ -141,38 +147,9 @@ func TestF36StaleEpoch(t *testing.T) {
 		if entry.Epoch == old {
 			t.Fatalf("round %d: epoch %d came twice", round, old)
 		}
-		var wg sync.WaitGroup
-		results := make([]error, len(callers))
-		keys := make([]bool, len(results))
-		answered := make(chan struct{}, len(results))
-		for i := range results {
-			wg.Go(func() {
-				conn, err := callers[i].Open(ctx, name, client.OpenOptions{Epoch: entry.Epoch})
-				answered <- struct{}{}
-				if results[i] = err; err == nil {
-					keys[i] = conn.RemoteKey() == entry.ID && conn.Info().Epoch == entry.Epoch
-					conn.Close()
-				}
-			})
-		}
-		for range round % len(results) {
-			<-answered
-		}
-		must(t, now.Close()) // in the middle of these
-		wg.Wait()
-		for i, err := range results {
-			switch {
-			case err == nil && keys[i]:
-				reached++
-			case err == nil:
-				t.Errorf("round %d: reached another than the pinned owner", round)
-			case errors.Is(err, client.Stale):
-				stale++
-			case errors.Is(err, client.Refused), errors.Is(err, client.PeerGone), errors.Is(err, client.Busy): // what the old owner made of it
-			default:
-				t.Errorf("round %d: got %v", round, err)
-			}
-		}
+		won, lost := pinned(ctx, t, callers, name, entry, round, now)
+		reached += won
+		stale += lost
 		if _, err := callers[round%len(callers)].Open(ctx, name, client.OpenOptions{Epoch: entry.Epoch}); !errors.Is(err, client.Stale) {
 			t.Errorf("round %d: after the change got %v, want %v", round, err, client.Stale)
 		}
@@ -185,213 +162,41 @@ func TestF36StaleEpoch(t *testing.T) {
 	report(t, "F36", "%d changes of owner in the middle of 8 calls: %d reached the pinned owner, %d were stale, none reached the next", rounds, reached, stale)
 }
 
-// F40: 100 watchers and 10,000 changes: each watcher sees every change after
-// its snapshot once, in order, and never a state that the registry was not in;
-// or it is told that it lagged, and begins anew.
-func TestF40Watchers(t *testing.T) {
-	_, p := startDaemon(t)
-	const claimers, watchersEach = 10, 10
-	changes := times(2_000, 11_500)
-	ctx := within(t, 10*time.Minute)
-	var watchers []*replica
-	var watching, started sync.WaitGroup
-	for _, c := range crowd(t, p, 10) {
-		for range watchersEach {
-			w := &replica{}
-			watchers = append(watchers, w)
-			started.Add(1)
-			watching.Go(func() { w.run(ctx, t, c, started.Done) })
-		}
-	}
-	started.Wait()
-	all := churn(ctx, t, p, claimers, changes, "")
-	watching.Wait()
-	lagged := 0
-	for i, w := range watchers {
-		lagged += w.lags
-		w.judge(t, i, all)
-	}
-	report(t, "F40", "%d changes, %d watchers: no gap, no repeat, order kept; %d told that they lagged", len(all), len(watchers), lagged)
-}
-
-// F40, the second half: who reads nothing for a while is told that it lagged,
-// and knows the registry again after the snapshot that follows.
-func TestF40Sleeper(t *testing.T) {
-	_, p := startDaemon(t)
-	ctx := within(t, 10*time.Minute)
-	var watching, started sync.WaitGroup
-	slow, made := &replica{}, make(chan struct{})
-	started.Add(1)
-	watching.Go(func() { slow.sleep(t, p, made, started.Done) })
-	started.Wait()
-	// Large enough for nobody to sleep on all the buffers on the way.
-	all := churn(ctx, t, p, 2, 4000, strings.Repeat("i", 4000))
-	close(made)
-	watching.Wait()
-	slow.judge(t, 0, all)
-	if slow.lags == 0 {
-		t.Error("who did not read was not told that it lagged")
-	}
-	report(t, "F40", "%d changes of 4 KB past a sleeping watcher: told %d times that it lagged, right again after the snapshot", len(all), slow.lags)
-}
-
-// churn claims and releases names, some of them fought for, then claims the
-// last one. It returns all changes in order.
-func churn(ctx context.Context, t *testing.T, p place, claimers, changes int, info string) (all []change) {
-	var mu sync.Mutex
-	var claiming sync.WaitGroup
-	for i, c := range crowd(t, p, claimers) {
-		claiming.Go(func() {
-			for n := range changes / 2 / claimers {
-				mine, err := claimRelease(ctx, c, fmt.Sprintf("org.example.c%d.n%d", i/2, n%7), info)
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				mu.Lock()
-				all = append(all, mine...)
-				mu.Unlock()
+// pinned calls the owner of entry from all callers at once, and in the middle of
+// that, after some have an answer, closes its listener.
+func pinned(ctx context.Context, t *testing.T, callers []*client.Client, name string, entry client.Entry, round int, owner *client.Listener) (reached, stale int) {
+	t.Helper()
+	var wg sync.WaitGroup
+	errs := make([]error, len(callers))
+	right := make([]bool, len(callers))
+	answered := make(chan struct{}, len(callers))
+	for i, c := range callers {
+		wg.Go(func() {
+			conn, err := c.Open(ctx, name, client.OpenOptions{Epoch: entry.Epoch})
+			answered <- struct{}{}
+			if errs[i] = err; err == nil {
+				right[i] = conn.RemoteKey() == entry.ID && conn.Info().Epoch == entry.Epoch
+				conn.Close()
 			}
 		})
 	}
-	claiming.Wait()
-	end, err := p.client(t, "unix").Claim(ctx, "org.example.end", client.ClaimOptions{})
-	must(t, err)
-	all = append(all, change{end.Rev, true, end.Name})
-	slices.SortFunc(all, func(a, b change) int { return cmp.Compare(a.rev, b.rev) })
-	return all
-}
-
-// change is one change of the registry.
-type change struct {
-	rev       uint64
-	connected bool
-	name      string
-}
-
-// claimRelease claims a name and, if it got it, gives it up. It returns what
-// the server said it changed.
-func claimRelease(ctx context.Context, c *client.Client, name, info string) ([]change, error) {
-	args := map[string]string{"name": name, "info": info}
-	var claim, release client.Claim
-	if err := c.Call(ctx, "names.claim", args, &claim); err != nil {
-		if errors.Is(err, client.NameTaken) {
-			return nil, nil
-		}
-		return nil, err
+	for range round % len(callers) {
+		<-answered
 	}
-	if err := c.Call(ctx, "names.release", args, &release); err != nil {
-		return nil, err
-	}
-	return []change{{claim.Rev, true, name}, {release.Rev, false, name}}, nil
-}
-
-// replica applies what it is told, and keeps it from its last snapshot on.
-type replica struct {
-	from  uint64 // the rev of the snapshot
-	seen  []change
-	state map[string]bool
-	lags  int
-	wrong string // the first thing that was
-}
-
-// run applies what our client's watch yields.
-func (w *replica) run(ctx context.Context, t *testing.T, c *client.Client, started func()) {
-	begun := sync.OnceFunc(started)
-	defer begun()
-	w.state = make(map[string]bool)
-	for ev, err := range c.Watch(ctx, "") {
-		if err != nil {
-			t.Errorf("a watch ended: %v", err)
-			return
-		}
-		over := w.apply(ev)
-		if w.from > 0 {
-			begun()
-		}
-		if over {
-			return
+	must(t, owner.Close())
+	wg.Wait()
+	for i, err := range errs {
+		switch {
+		case err == nil && right[i]:
+			reached++
+		case err == nil:
+			t.Errorf("round %d: reached another than the pinned owner", round)
+		case errors.Is(err, client.Stale):
+			stale++
+		case errors.Is(err, client.Refused), errors.Is(err, client.PeerGone), errors.Is(err, client.Busy): // what the old owner made of it
+		default:
+			t.Errorf("round %d: got %v", round, err)
 		}
 	}
-}
-
-// sleep applies what the server sends to a peer that after its snapshot reads
-// nothing until woken, or for 8 s: longer, and it would be dropped. Our client
-// could not be made to: it reads for who does not.
-func (w *replica) sleep(t *testing.T, p place, woken <-chan struct{}, started func()) {
-	begun := sync.OnceFunc(started)
-	defer begun()
-	w.state = make(map[string]bool)
-	m := mux.Client(p.enter(t), mux.Config{})
-	defer m.Close()
-	lane, err := m.Open(t.Context())
-	if err == nil {
-		err = muxrpc.WritePacket(lane, muxrpc.Packet{Flags: 0x0a, Req: 1, Body: []byte(`{"name":["names","watch"],"args":[{}],"type":"source"}`)})
-	}
-	var nap sync.Once
-	for over := false; err == nil && !over; {
-		var packet muxrpc.Packet
-		var ev client.Event
-		if packet, err = muxrpc.ReadPacket(lane, 1<<20); err == nil {
-			err = json.Unmarshal(packet.Body, &ev)
-		}
-		if err == nil {
-			over = w.apply(ev)
-		}
-		if w.from > 0 {
-			nap.Do(func() {
-				begun()
-				select {
-				case <-woken:
-				case <-time.After(8 * time.Second):
-				}
-			})
-		}
-	}
-	if err != nil {
-		t.Errorf("the watch of the sleeper ended: %v", err)
-	}
-}
-
-// apply makes the change of one event, and says whether it was the last.
-func (w *replica) apply(ev client.Event) (over bool) {
-	switch ev.Type {
-	case client.EventLagged:
-		w.lags++
-		w.seen, w.from, w.state = nil, 0, make(map[string]bool)
-	case client.EventSynced:
-		w.from = ev.Rev
-	case client.EventConnected:
-		w.note(ev, !w.state[ev.Name])
-		w.state[ev.Name] = true
-	case client.EventDisconnected:
-		w.note(ev, w.state[ev.Name])
-		delete(w.state, ev.Name)
-	default:
-		w.note(ev, false) // nobody moves or updates anything here
-	}
-	return w.from > 0 && w.state["org.example.end"]
-}
-
-// note keeps a change behind the snapshot; fits says whether it was possible.
-func (w *replica) note(ev client.Event, fits bool) {
-	if !fits && w.wrong == "" {
-		w.wrong = fmt.Sprintf("%s %s at %d does not follow from what came before", ev.Type, ev.Name, ev.Rev)
-	}
-	if w.from > 0 {
-		w.seen = append(w.seen, change{ev.Rev, ev.Type == client.EventConnected, ev.Name})
-	}
-}
-
-// judge compares with all changes that were made.
-func (w *replica) judge(t *testing.T, i int, made []change) {
-	if w.wrong != "" {
-		t.Errorf("watcher %d: %s", i, w.wrong)
-	}
-	for len(made) > 0 && made[0].rev <= w.from {
-		made = made[1:]
-	}
-	if !slices.Equal(w.seen, made) {
-		t.Errorf("watcher %d saw %d changes after its snapshot, want %d: the same", i, len(w.seen), len(made))
-	}
+	return reached, stale
 }

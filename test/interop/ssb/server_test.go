@@ -68,26 +68,31 @@ func TestCalls(t *testing.T) {
 				t.Error(err)
 			}
 
-			for _, row := range []struct {
-				method ref.Method
-				arg    any
-				code   string
-			}{
-				{ref.Method{"names", "get"}, obj{"name": "org.example.ref"}, "not_found"},
-				{ref.Method{"names", "get"}, obj{"name": "not a name"}, "name_invalid"},
-				{ref.Method{"names", "get"}, "not an object", "bad_request"},
-				{ref.Method{"names", "claim"}, obj{"name": "switchboard.x"}, "not_allowed"},
-				{ref.Method{"names", "release"}, obj{"name": "org.example.other"}, "not_owner"},
-				{ref.Method{"names", "list"}, obj{"match": "**.x"}, "bad_request"},
-				{ref.Method{"names", "watch"}, obj{}, "bad_request"}, // not as async
-			} {
-				t.Run(fmt.Sprint(row.method, row.arg), func(t *testing.T) {
-					wantCode(t, call(new(any), row.method, row.arg), row.code)
-				})
-			}
+			failures(t, call)
 			if err := call(&me, ref.Method{"whoami"}); err != nil {
 				t.Errorf("whoami after the errors: %v", err)
 			}
+		})
+	}
+}
+
+// failures makes calls that are answered with an error.
+func failures(t *testing.T, call func(res any, method ref.Method, args ...any) error) {
+	for _, row := range []struct {
+		method ref.Method
+		arg    any
+		code   string
+	}{
+		{ref.Method{"names", "get"}, obj{"name": "org.example.ref"}, "not_found"},
+		{ref.Method{"names", "get"}, obj{"name": "not a name"}, "name_invalid"},
+		{ref.Method{"names", "get"}, "not an object", "bad_request"},
+		{ref.Method{"names", "claim"}, obj{"name": "switchboard.x"}, "not_allowed"},
+		{ref.Method{"names", "release"}, obj{"name": "org.example.other"}, "not_owner"},
+		{ref.Method{"names", "list"}, obj{"match": "**.x"}, "bad_request"},
+		{ref.Method{"names", "watch"}, obj{}, "bad_request"}, // not as async
+	} {
+		t.Run(fmt.Sprint(row.method, row.arg), func(t *testing.T) {
+			wantCode(t, call(new(any), row.method, row.arg), row.code)
 		})
 	}
 }

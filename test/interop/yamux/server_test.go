@@ -26,151 +26,175 @@ func TestServer(t *testing.T) {
 		t.Run(lib.name+" over "+network, func(t *testing.T) {
 			keys := [2]shs.PrivateKey{shs.GenerateKey(), shs.GenerateKey()}
 			h := host.Start(t, keys[0].Public(), keys[1].Public())
-			plugin := login(t, h, lib, network, keys[0])
-			caller := login(t, h, lib, network, keys[1])
-			control := lane(t, plugin)
+			s := &scene{
+				lib:       lib,
+				plugin:    login(t, h, lib, network, keys[0]),
+				caller:    login(t, h, lib, network, keys[1]),
+				callerKey: keys[1].Public(),
+				ours:      h.Client(t, "unix", shs.GenerateKey()),
+			}
+			control := lane(t, s.plugin)
 			if res := control.call(t, 1, "names.claim", obj{"name": name}); !strings.Contains(string(res), `"state":"owner"`) {
 				t.Fatalf("claim: got %s", res)
 			}
 			if res := control.call(t, 2, "whoami", nil); !strings.Contains(string(res), keys[0].Public().String()) {
 				t.Errorf("whoami: got %s", res)
 			}
-			plain := h.Client(t, "unix", shs.GenerateKey())
-
-			t.Run("channels", func(t *testing.T) {
-				var wg sync.WaitGroup
-				defer wg.Wait()
-				wg.Go(func() { serveEcho(t, plugin, keys[1].Public(), manyStreams) })
-				many(t, 4<<20, func() (half, error) { return connect(caller, name) })
-			})
-			t.Run("our client calls", func(t *testing.T) {
-				var wg sync.WaitGroup
-				defer wg.Wait()
-				wg.Go(func() { serveEcho(t, plugin, shs.PublicKey{}, 1) })
-				conn, err := plain.DialContext(host.Context(t), "", name)
-				if err != nil {
-					t.Fatal(err)
-				}
-				defer conn.Close()
-				if err := exchange(conn.(half), 1<<20, 9); err != nil {
-					t.Error(err)
-				}
-			})
-			t.Run("our client is called", func(t *testing.T) {
-				ln, err := plain.Listen(host.Context(t), "org.example.ours")
-				if err != nil {
-					t.Fatal(err)
-				}
-				defer ln.Close()
-				var wg sync.WaitGroup
-				defer wg.Wait()
-				wg.Go(func() {
-					conn, err := ln.Accept()
-					if err == nil {
-						defer conn.Close()
-						err = echo(conn.(half))
-					}
-					if err != nil {
-						t.Error(err)
-					}
-				})
-				s, err := connect(caller, "org.example.ours")
-				if err != nil {
-					t.Fatal(err)
-				}
-				if err := exchange(s, 1<<20, 8); err != nil {
-					t.Error(err)
-				}
-			})
-			t.Run("refused", func(t *testing.T) {
-				var wg sync.WaitGroup
-				defer wg.Wait()
-				wg.Go(func() {
-					if s, err := offered(plugin, shs.PublicKey{}); err != nil {
-						t.Error(err)
-					} else {
-						answer(s, muxrpc.FlagStream|muxrpc.FlagEnd|muxrpc.FlagJSON, obj{"name": "mine", "message": "not today"})
-						s.CloseWrite()
-					}
-				})
-				_, err := connect(caller, name)
-				if err == nil || !strings.Contains(err.Error(), `"refused","message":"not today"`) {
-					t.Errorf("got %v, want refused: not today", err)
-				}
-				_, err = connect(caller, "org.example.nobody")
-				if err == nil || !strings.Contains(err.Error(), "not_found") {
-					t.Errorf("got %v, want not_found", err)
-				}
-			})
-			t.Run("reset", func(t *testing.T) { resets(t, lib, plugin, caller, plain) })
-			t.Run("ping", func(t *testing.T) {
-				for _, s := range []foreign{plugin, caller} {
-					if _, err := s.Ping(); err != nil {
-						t.Error(err)
-					}
-				}
-			})
-			t.Run("gone", func(t *testing.T) {
-				var wg sync.WaitGroup
-				wg.Go(func() {
-					s, err := offered(plugin, shs.PublicKey{})
-					if err == nil {
-						err = answer(s, muxrpc.FlagStream|muxrpc.FlagJSON, obj{})
-					}
-					if err != nil {
-						t.Error(err)
-					}
-				})
-				s, err := connect(caller, name)
-				if err != nil {
-					t.Fatal(err)
-				}
-				wg.Wait()
-				plugin.Close()
-				if _, err := io.Copy(io.Discard, s); err == nil {
-					t.Error("the death of the plugin is a clean end at the caller")
-				}
-				wait(t, "the name is free", func() bool {
-					_, err := plain.Lookup(t.Context(), name)
-					return errors.Is(err, client.NotFound)
-				})
-			})
+			t.Run("channels", s.channels)
+			t.Run("our client calls", s.weCall)
+			t.Run("our client is called", s.weAreCalled)
+			t.Run("refused", s.refused)
+			t.Run("reset", s.resets)
+			t.Run("ping", s.pings)
+			t.Run("gone", s.gone)
 		})
 	}
 }
 
-// resets aborts channels at the library's end and at ours.
-func resets(t *testing.T, lib library, plugin, caller foreign, plain *client.Client) {
+// scene is a plugin and a caller on a library's yamux, and a client of ours.
+type scene struct {
+	lib            library
+	plugin, caller foreign
+	callerKey      shs.PublicKey
+	ours           *client.Client
+}
+
+// channels exchanges 4 MiB each way on 20 channels at once.
+func (s *scene) channels(t *testing.T) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	accepted := make(chan stream, 1)
-	serve := func() {
-		wg.Go(func() {
-			s, err := offered(plugin, shs.PublicKey{})
-			if err == nil {
-				err = answer(s, muxrpc.FlagStream|muxrpc.FlagJSON, obj{})
-			}
-			if err != nil {
-				t.Error(err)
-			}
-			accepted <- s
-		})
-	}
-	serve()
-	conn, err := plain.Open(host.Context(t), name, client.OpenOptions{})
+	wg.Go(func() { serveEcho(t, s.plugin, s.callerKey, manyStreams) })
+	many(t, 4<<20, func() (half, error) { return connect(s.caller, name) })
+}
+
+func (s *scene) weCall(t *testing.T) {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	wg.Go(func() { serveEcho(t, s.plugin, shs.PublicKey{}, 1) })
+	conn, err := s.ours.DialContext(host.Context(t), "", name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := <-accepted
+	defer conn.Close()
+	if err := exchange(conn.(half), 1<<20, 9); err != nil {
+		t.Error(err)
+	}
+}
+
+func (s *scene) weAreCalled(t *testing.T) {
+	ln, err := s.ours.Listen(host.Context(t), "org.example.ours")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	wg.Go(func() {
+		conn, err := ln.Accept()
+		if err == nil {
+			defer conn.Close()
+			err = echo(conn.(half))
+		}
+		if err != nil {
+			t.Error(err)
+		}
+	})
+	conn, err := connect(s.caller, "org.example.ours")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := exchange(conn, 1<<20, 8); err != nil {
+		t.Error(err)
+	}
+}
+
+func (s *scene) refused(t *testing.T) {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	wg.Go(func() {
+		st, err := offered(s.plugin, shs.PublicKey{})
+		if err == nil {
+			err = answer(st, muxrpc.FlagStream|muxrpc.FlagEnd|muxrpc.FlagJSON, obj{"name": "mine", "message": "not today"})
+		}
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		st.CloseWrite()
+	})
+	_, err := connect(s.caller, name)
+	if err == nil || !strings.Contains(err.Error(), `{"name":"refused","message":"not today","stack":""}`) {
+		t.Errorf("got %v, want refused: not today", err)
+	}
+	_, err = connect(s.caller, "org.example.nobody")
+	if err == nil || !strings.Contains(err.Error(), `{"name":"not_found"`) {
+		t.Errorf("got %v, want not_found", err)
+	}
+}
+
+func (s *scene) pings(t *testing.T) {
+	for _, f := range []foreign{s.plugin, s.caller} {
+		if _, err := f.Ping(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// accepting accepts the next channel; the stream comes out of the result.
+func (s *scene) accepting(t *testing.T, wg *sync.WaitGroup) <-chan stream {
+	accepted := make(chan stream, 1)
+	wg.Go(func() {
+		st, err := offered(s.plugin, shs.PublicKey{})
+		if err == nil {
+			err = answer(st, muxrpc.FlagStream|muxrpc.FlagJSON, obj{})
+		}
+		if err != nil {
+			t.Error(err)
+		}
+		accepted <- st
+	})
+	return accepted
+}
+
+// gone is the death of the plugin's session in the middle of a channel.
+func (s *scene) gone(t *testing.T) {
+	var wg sync.WaitGroup
+	accepted := s.accepting(t, &wg)
+	st, err := connect(s.caller, name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wg.Wait()
+	<-accepted
+	s.plugin.Close()
+	if _, err := io.Copy(io.Discard, st); err == nil {
+		t.Error("the death of the plugin is a clean end at the caller")
+	}
+	wait(t, "the name is free", func() bool {
+		_, err := s.ours.Lookup(t.Context(), name)
+		return errors.Is(err, client.NotFound)
+	})
+}
+
+// resets aborts channels at our client's end and at the library's.
+func (s *scene) resets(t *testing.T) {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	accepted := s.accepting(t, &wg)
+	conn, err := s.ours.Open(host.Context(t), name, client.OpenOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	st := <-accepted
 	conn.Abort()
-	if n, err := io.Copy(io.Discard, s); err == nil {
+	if n, err := io.Copy(io.Discard, st); err == nil {
 		t.Errorf("the abort of our client is a clean end at the library after %d bytes", n)
 	}
-	if !lib.resets {
+	if !s.lib.resets {
 		return
 	}
-	serve()
-	other, err := connect(caller, name)
+	accepted = s.accepting(t, &wg)
+	other, err := connect(s.caller, name)
 	if err != nil {
 		t.Fatal(err)
 	}
