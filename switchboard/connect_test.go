@@ -374,6 +374,11 @@ func TestStop(t *testing.T) {
 		}
 		c.say("still here")
 		p.hear("still here")
+		select {
+		case <-mc.RemoteGoAway(): // which some libraries take for the end of all streams
+			t.Error("go-away came before the channel's time was up")
+		default:
+		}
 		notice := h.next(mc)
 		if told := arg(t, notice.want(0x02, 1)); field(t, told, "reason") != "shutting_down" {
 			t.Errorf("told %s", told)

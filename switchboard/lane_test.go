@@ -43,6 +43,19 @@ func TestFirstByte(t *testing.T) {
 	}
 }
 
+// TestBrokenSessionIsCut: a session that breaks has no goodbye.
+func TestBrokenSessionIsCut(t *testing.T) {
+	bubble(t, switchboard.Limits{}, func(t *testing.T, h *host) {
+		p := h.lane(1)
+		p.say("\x00\x09\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00") // there is no frame type 9
+		p.wantCut()
+		q := h.lane(2)
+		q.call(1, "ping", "")
+		q.say("\x02\xff\xff\xff\xff\x00\x00\x00\x02") // 4 GiB
+		q.wantCut()
+	})
+}
+
 func TestControlCalls(t *testing.T) {
 	bubble(t, switchboard.Limits{}, func(t *testing.T, h *host) {
 		p := h.lane(1)

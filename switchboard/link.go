@@ -252,15 +252,15 @@ func (s *session) leave(grace context.Context) {
 	for _, l := range pending {
 		l.cancel(control.ShuttingDown)
 	}
-	if m != nil {
-		// A peer that cannot be told to open no more finds its opens refused.
-		_ = m.GoAway()
-	}
 	select {
 	case <-idle:
 	case <-grace.Done():
 		s.revoke(reasonStop, control.ShuttingDown)
 	case <-s.ctx.Done():
+	}
+	if m != nil {
+		// Not before: some libraries take a go-away for the end of all streams.
+		_ = m.GoAway()
 	}
 	bye, cancel := context.WithTimeout(s.ctx, goodbyeTimeout)
 	defer cancel()

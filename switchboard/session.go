@@ -111,11 +111,21 @@ func (s *session) run() {
 	s.srv.dropLocked(s.id)
 	m := s.mux
 	s.srv.mu.Unlock()
-	if m != nil {
+	// Only an end in order has a goodbye: for the peer, too, a session that
+	// broke must not look like one that ended.
+	orderly := cleanEnd(err) || errors.Is(err, errCameWent) || errors.Is(err, control.ShuttingDown)
+	switch {
+	case m != nil && orderly:
 		m.Close()
+	case m != nil:
+		m.Abort(err)
 	}
 	s.lanes.Wait()
-	s.conn.Close()
+	if orderly {
+		s.conn.Close()
+	} else {
+		s.conn.Abort()
+	}
 	s.logEnd(err)
 }
 
