@@ -70,7 +70,8 @@ func (s *Session) endWrite(err error) {
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		err = ErrStalled
 	} else {
-		err = fmt.Errorf("mux: writing: %w", err)
+		// The same end of the transport as the reader would see it, sooner.
+		err = fmt.Errorf("mux: writing: %w: %w", io.ErrUnexpectedEOF, err)
 	}
 	s.mu.Lock()
 	if s.peerAway && !s.anyOpenLocked() {
