@@ -91,6 +91,23 @@ func (c *Conn) Read(p []byte) (int, error) {
 	return n, c.ended(err)
 }
 
+// Next returns the next bytes as a view into the Conn's buffer, which is valid
+// until the next call of Next, Read or Peek, and whether there is more at hand
+// that needs no read from the connection below: bytes, or the end. Otherwise it
+// is as Read.
+func (c *Conn) Next() (p []byte, more bool, err error) {
+	if err := c.ready(); err != nil {
+		return nil, false, err
+	}
+	c.in.lock <- struct{}{}
+	defer c.unlockRead()
+	if err := c.expired(&c.readDeadline); err != nil {
+		return nil, false, err
+	}
+	p, more, err = c.in.next()
+	return p, more, c.ended(err)
+}
+
 // Peek returns the next n bytes, at most 64, without consuming them. If the
 // stream ends or the deadline passes before, it returns fewer and the error
 // that Read would return after them. The slice is valid until the next Read or
@@ -131,6 +148,40 @@ func (c *Conn) WriteBuffers(bufs ...[]byte) (int, error) {
 	}
 	n, err := c.out.write(bufs)
 	return n, c.ended(err)
+}
+
+// TryWrite frames all of p and sends what the kernel takes without waiting, and
+// what was left before in front of it. left says that framed bytes wait: they go
+// by Flush, or before anything else that is written. It waits for another write
+// in progress, and for a handshake that is not done, but not for the peer. If
+// the connection below cannot write without waiting, all is left: sockets of
+// package net can, and what has a method TryWrite(p []byte) (n int, err error).
+// An error is final; a deadline is none.
+func (c *Conn) TryWrite(p []byte) (left bool, err error) {
+	if err := c.ready(); err != nil {
+		return false, err
+	}
+	c.out.lock <- struct{}{}
+	defer func() { <-c.out.lock }()
+	if c.isClosed() {
+		return false, net.ErrClosed
+	}
+	err = c.out.try(p)
+	return c.out.left(), c.ended(err)
+}
+
+// Flush sends what TryWrite, or a write that met its deadline, has left. A Flush
+// that meets its deadline may be called again.
+func (c *Conn) Flush() error {
+	if err := c.ready(); err != nil {
+		return err
+	}
+	c.out.lock <- struct{}{}
+	defer func() { <-c.out.lock }()
+	if err := c.expired(&c.writeDeadline); err != nil {
+		return err
+	}
+	return c.ended(c.out.flushed())
 }
 
 // CloseWrite sends the goodbye: the peer reads io.EOF after what was written

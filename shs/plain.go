@@ -30,6 +30,10 @@ func (plainWriter) appendFrame(dst, p []byte) ([]byte, int) {
 	return append(dst, p...), len(p)
 }
 
+func (plainWriter) appendHeader(dst []byte, n int) []byte {
+	return binary.BigEndian.AppendUint32(dst, uint32(n))
+}
+
 func (plainWriter) appendGoodbye(dst []byte) []byte {
 	return append(dst, 0, 0, 0, 0)
 }
@@ -41,32 +45,27 @@ type plainReader struct {
 	left uint32 // bytes of the current chunk still to come
 }
 
-// decode is boxReader.decode for chunks.
-func (r *plainReader) decode(dst, src []byte) (n, used int, err error) {
-	for n < len(dst) {
+// open is boxReader.open for chunks: a view is what has come of one.
+func (r *plainReader) open(src []byte) (view []byte, used int, err error) {
+	if r.left == 0 {
+		if len(src) < chunkHeaderSize {
+			return nil, 0, nil
+		}
+		r.left = binary.BigEndian.Uint32(src)
+		used = chunkHeaderSize
 		if r.left == 0 {
-			if len(src)-used < chunkHeaderSize {
-				return n, used, nil
+			if used < len(src) {
+				return nil, used, fmt.Errorf("%w: bytes after the goodbye", ErrProtocol)
 			}
-			r.left = binary.BigEndian.Uint32(src[used:])
-			used += chunkHeaderSize
-			if r.left == 0 {
-				if used < len(src) {
-					return n, used, fmt.Errorf("%w: bytes after the goodbye", ErrProtocol)
-				}
-				return n, used, io.EOF
-			}
+			return nil, used, io.EOF
 		}
-		take := uint32(min(uint64(r.left), uint64(len(dst)-n)))
-		c := copy(dst[n:], src[used:used+min(int(take), len(src)-used)])
-		if c == 0 {
-			return n, used, nil
-		}
-		r.left -= uint32(c)
-		n += c
-		used += c
 	}
-	return n, used, nil
+	view = src[used:]
+	if uint64(len(view)) > uint64(r.left) {
+		view = view[:r.left]
+	}
+	r.left -= uint32(len(view))
+	return view, used + len(view), nil
 }
 
 func (r *plainReader) wipe() {}

@@ -6,55 +6,96 @@ import (
 	"io"
 	"net"
 	"os"
+	"syscall"
 )
 
 const (
-	minReadBuffer = 8 << 10  // bytes a connection begins with; holds a box
-	maxReadBuffer = 64 << 10 // bytes it grows to when reads fill it
-	maxPeek       = 64       // bytes of Peek
+	fewReads = 4  // small reads in a row after which a small buffer will do
+	maxPeek  = 64 // bytes of Peek
 )
 
 // decoder takes the frames of one direction apart: boxReader, plainReader.
 type decoder interface {
-	// decode puts into dst what it finds complete in src. It returns the bytes
-	// put, the bytes of src that are done with, and io.EOF for the goodbye.
-	decode(dst, src []byte) (n, used int, err error)
+	// open takes the first frame of src apart in place. It returns a view of its
+	// payload, or of a part of it, and the bytes of src that are done with once
+	// the view is. No view and nothing used: it needs more of src. The error is
+	// io.EOF for the goodbye, else an ErrProtocol, and comes without a view.
+	open(src []byte) (view []byte, used int, err error)
 	wipe()
 }
 
 // reader is the receiving half of a Conn. Whoever holds lock owns the rest.
+//
+// A socket is asked whether anything is there before it gets a buffer, so one
+// that waits has none, or a small one for half a box. Any other connection waits
+// with a small one.
 type reader struct {
 	lock chan struct{} // 1 slot: a lock that may be held over I/O
 
 	conn  net.Conn
 	dec   decoder
-	buf   []byte // raw bytes: buf[begin:end] are received and not decoded
+	buf   []byte // raw bytes: buf[begin:end] are received and not opened
 	begin int
 	end   int
-	grow  bool // the last raw read filled buf
+	few   int    // reads in a row that a small buffer could hold
+	view  []byte // opened and not consumed, in buf
 
-	ahead  [maxPeek]byte // decoded, not consumed: ahead[from:to]
+	filled bool // the last read filled buf
+	given  bool // the caller has a view of buf, which must not become another's
+
+	ahead  [maxPeek]byte // peeked, not consumed, before view: ahead[from:to]
 	from   int
 	to     int
-	err    error // sticky
+	err    error // sticky, comes after view
 	closed bool  // err was set by us, not met in the stream
+
+	raw    syscall.RawConn       // nil: conn is no socket
+	recv   func(fd uintptr) bool // r.recvRaw, made once
+	got    int                   // bytes of the raw read in progress
+	rawErr error                 // of the raw read in progress
 }
 
 func newReader(conn net.Conn, dec decoder) *reader {
-	return &reader{lock: make(chan struct{}, 1), conn: conn, dec: dec}
+	r := &reader{lock: make(chan struct{}, 1), conn: conn, dec: dec, raw: rawConn(conn)}
+	if r.raw != nil {
+		r.recv = r.recvRaw
+	}
+	return r
 }
 
-// read returns decoded bytes, first those that peek has left.
-func (r *reader) read(p []byte) (int, error) {
-	if r.closed {
-		return 0, r.err
+// read returns what peek has left, else fills p with what is at hand, and waits
+// only if that is nothing.
+func (r *reader) read(p []byte) (n int, err error) {
+	if err := r.await(); err != nil {
+		return 0, err
 	}
 	if r.from < r.to {
-		n := copy(p, r.ahead[r.from:r.to])
+		n = copy(p, r.ahead[r.from:r.to])
 		r.from += n
 		return n, nil
 	}
-	return r.next(p)
+	for n < len(p) && r.look() {
+		c := copy(p[n:], r.view)
+		r.view = r.view[c:]
+		n += c
+	}
+	return n, nil
+}
+
+// next returns what comes next in place, and whether there is more at hand: bytes
+// or an error.
+func (r *reader) next() (view []byte, more bool, err error) {
+	if err := r.await(); err != nil {
+		return nil, false, err
+	}
+	if r.from < r.to {
+		view = r.ahead[r.from:r.to]
+		r.from, r.to = 0, 0
+	} else {
+		view, r.view = r.view, nil
+	}
+	r.given = true
+	return view, r.look() || r.err != nil, nil
 }
 
 // peek returns the next n bytes and leaves them for read.
@@ -65,56 +106,84 @@ func (r *reader) peek(n int) ([]byte, error) {
 	if r.closed {
 		return nil, r.err
 	}
+	r.given = false
 	r.to = copy(r.ahead[:], r.ahead[r.from:r.to])
 	r.from = 0
 	for r.to < n {
-		c, err := r.next(r.ahead[r.to:n])
-		r.to += c
-		if err != nil {
+		if err := r.awaitView(); err != nil {
 			return r.ahead[:r.to], err
 		}
+		c := copy(r.ahead[r.to:n], r.view)
+		r.view = r.view[c:]
+		r.to += c
 	}
 	return r.ahead[:n], nil
 }
 
-// next decodes into p until there is something. A timeout loses nothing: what
-// has come stays in buf.
-func (r *reader) next(p []byte) (int, error) {
-	for {
+// await returns when there is something in ahead or in view. A timeout loses
+// nothing: what has come stays in buf.
+func (r *reader) await() error {
+	if r.closed {
+		return r.err
+	}
+	r.given = false
+	if r.from < r.to {
+		return nil
+	}
+	return r.awaitView()
+}
+
+func (r *reader) awaitView() error {
+	for !r.look() {
 		if r.err != nil {
-			return 0, r.err
+			r.drop()
+			return r.err
 		}
-		n, used, err := r.dec.decode(p, r.buf[r.begin:r.end])
-		r.begin += used
-		if err != nil {
-			r.fail(err)
-		}
-		if n > 0 {
-			return n, nil // an error is for the next call
-		}
-		if err == nil {
-			if err := r.fill(); err != nil {
-				return 0, err
-			}
+		if err := r.fill(); err != nil {
+			return err
 		}
 	}
+	return nil
+}
+
+// look opens frames of buf until there is a view, and says whether there is.
+func (r *reader) look() bool {
+	for len(r.view) == 0 {
+		if r.err != nil {
+			return false
+		}
+		view, used, err := r.dec.open(r.buf[r.begin:r.end])
+		r.view = view
+		r.begin += used
+		switch {
+		case err != nil:
+			r.err = err
+			r.dec.wipe()
+		case len(view) == 0 && used == 0:
+			return false
+		}
+	}
+	return true
 }
 
 // fill reads from the connection once.
 func (r *reader) fill() error {
-	if r.buf == nil {
-		r.buf = make([]byte, minReadBuffer)
+	var n int
+	var err error
+	if r.raw != nil {
+		if err = r.raw.Read(r.recv); err == nil {
+			n, err = r.got, r.rawErr
+			r.got, r.rawErr = 0, nil
+		}
+	} else {
+		r.rebuffer(r.filled || len(r.buf) == bufferSize && r.few < fewReads)
+		n, err = r.conn.Read(r.buf[r.end:])
 	}
-	old := r.buf
-	if r.grow && len(r.buf) < maxReadBuffer {
-		r.buf = make([]byte, 2*len(r.buf))
-	}
-	r.end = copy(r.buf, old[r.begin:r.end])
-	r.begin = 0
-
-	n, err := r.conn.Read(r.buf[r.end:])
 	r.end += n
-	r.grow = r.end == len(r.buf)
+	r.filled = r.end == len(r.buf)
+	if r.few++; n >= smallSize {
+		r.few = 0
+	}
 	switch {
 	case n > 0:
 		return nil // an error comes again
@@ -131,13 +200,55 @@ func (r *reader) fill() error {
 	return r.err
 }
 
+// recvRaw reads from the descriptor. It returns false to be called again when
+// something is there.
+func (r *reader) recvRaw(fd uintptr) bool {
+	r.rebuffer(true)
+	n, again, err := readRaw(fd, r.buf[r.end:])
+	if again {
+		if r.begin == r.end {
+			r.drop()
+		} else {
+			r.rebuffer(false)
+		}
+		return false
+	}
+	r.got, r.rawErr = n, err
+	return true
+}
+
+// rebuffer moves what is not opened to the front of a large buffer, or of a
+// small one if it fits.
+func (r *reader) rebuffer(large bool) {
+	old, size := r.buf, smallSize
+	if large || r.end-r.begin >= smallSize {
+		size = bufferSize
+	}
+	if len(old) != size {
+		r.buf = takeBuffer(size)
+	}
+	r.end = copy(r.buf, old[r.begin:r.end])
+	r.begin = 0
+	if len(old) != size {
+		giveBuffer(old)
+	}
+}
+
+// drop gives the buffer back, unless the caller may still look at it.
+func (r *reader) drop() {
+	if !r.given {
+		giveBuffer(r.buf)
+	}
+	r.buf, r.begin, r.end, r.view = nil, 0, 0, nil
+}
+
 // fail ends the direction with its first error, and forgets its key.
 func (r *reader) fail(err error) {
 	if r.err == nil {
 		r.err = err
 	}
 	r.dec.wipe()
-	r.buf, r.begin, r.end = nil, 0, 0
+	r.drop()
 }
 
 // close ends the direction because we closed the connection.

@@ -226,8 +226,8 @@ func TestReadBuffer(t *testing.T) {
 		wire, _ = w.appendFrame(wire, make([]byte, maxBody))
 	}
 	r := newReader(stream{Reader: bytes.NewReader(wire)}, decoderFor(Box))
-	if _, err := r.read(make([]byte, 1)); err != nil || len(r.buf) != minReadBuffer {
-		t.Errorf("at first: %d bytes, %v, want %d", len(r.buf), err, minReadBuffer)
+	if _, err := r.read(make([]byte, 1)); err != nil || len(r.buf) != smallSize {
+		t.Errorf("at first: %d bytes, %v, want %d", len(r.buf), err, smallSize)
 	}
 	largest := 0
 	for {
@@ -236,7 +236,7 @@ func TestReadBuffer(t *testing.T) {
 		}
 		largest = max(largest, len(r.buf))
 	}
-	if largest != maxReadBuffer {
-		t.Errorf("at last: %d bytes, want %d", largest, maxReadBuffer)
+	if largest != bufferSize {
+		t.Errorf("at last: %d bytes, want %d", largest, bufferSize)
 	}
 }

@@ -17,6 +17,7 @@ var count = 0
 var table = map[string]int{"a": 1}
 var fine, zero = []string{"a"}, [2]byte{}
 var zeros [9]byte
+var pool = sync.Pool{New: func() any { return new([8]byte) }}
 var memo = sync.OnceValue(func() int { return 1 })
 
 func Exported() { // want comments

@@ -10,8 +10,10 @@ import (
 
 // checkGlobals: two servers in one process share nothing, so a variable of a package
 // is a constant that Go cannot write as one: an error, a table, a compile-time
-// check. It has a value from the start, is no lock, pool or counter, and nobody
-// assigns to it, to a part of it, or takes its address.
+// check. It has a value from the start, is no lock or counter, and nobody assigns to
+// it, to a part of it, or takes its address. A sync.Pool of free memory may be one:
+// nobody can tell who used it before, and a pool for each owner would keep memory
+// for the idle ones.
 func checkGlobals(all []*source, report report) {
 	packages := make(map[string][]*source)
 	for _, s := range all {
@@ -74,8 +76,8 @@ func embedded(doc *ast.CommentGroup) bool {
 	return false
 }
 
-// stateful finds types of sync and sync/atomic, except the memos sync.OnceValue and
-// its kin, which are constants computed late.
+// stateful finds types of sync and sync/atomic, except free memory in a sync.Pool and
+// the memos sync.OnceValue and its kin, which are constants computed late.
 func stateful(e ast.Expr) bool {
 	found := false
 	if e == nil {
@@ -86,7 +88,7 @@ func stateful(e ast.Expr) bool {
 			return false
 		}
 		if sel, ok := n.(*ast.SelectorExpr); ok {
-			if id, ok := sel.X.(*ast.Ident); ok && (id.Name == "atomic" || id.Name == "sync" && !strings.HasPrefix(sel.Sel.Name, "OnceV")) {
+			if id, ok := sel.X.(*ast.Ident); ok && (id.Name == "atomic" || id.Name == "sync" && sel.Sel.Name != "Pool" && !strings.HasPrefix(sel.Sel.Name, "OnceV")) {
 				found = true
 			}
 		}

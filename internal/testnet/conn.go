@@ -104,6 +104,23 @@ func (c *Conn) Write(p []byte) (int, error) {
 	}
 }
 
+// TryWrite writes what there is room for, at once: n < len(p) without an error
+// means that the buffer is full, or a Write in progress. Deadlines are none of
+// its business.
+func (c *Conn) TryWrite(p []byte) (n int, err error) {
+	if isClosed(c.closed) || c.dry.Load() {
+		return 0, net.ErrClosed
+	}
+	select {
+	case c.turn <- struct{}{}:
+	default:
+		return 0, nil
+	}
+	defer func() { <-c.turn }()
+	n, _, err = c.out.write(p)
+	return n, err
+}
+
 // CloseWrite ends the direction to the other end, which reads io.EOF after
 // what was written before. Reading goes on.
 func (c *Conn) CloseWrite() error {

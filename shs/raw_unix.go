@@ -1,0 +1,56 @@
+//go:build darwin || linux || openbsd
+
+package shs
+
+import (
+	"io"
+	"os"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// rawIO says whether this system has readRaw and writeRaw.
+const rawIO = true
+
+// readRaw is one read(2) that does not wait. again: nothing is there.
+func readRaw(fd uintptr, p []byte) (n int, again bool, err error) {
+	for {
+		n, err := syscall.Read(int(fd), p)
+		switch {
+		case err == syscall.EINTR:
+		case err == syscall.EAGAIN:
+			return 0, true, nil
+		case err != nil:
+			return 0, false, os.NewSyscallError("read", err)
+		case n == 0 && len(p) > 0:
+			return 0, false, io.EOF
+		default:
+			return n, false, nil
+		}
+	}
+}
+
+// writeRaw is one write(2) of a and then b that does not wait. again: the kernel
+// takes nothing now.
+func writeRaw(fd uintptr, a, b []byte) (n int, again bool, err error) {
+	for {
+		if len(a) == 0 {
+			a, b = b, nil
+		}
+		if len(b) == 0 {
+			n, err = syscall.Write(int(fd), a)
+		} else {
+			n, err = unix.Writev(int(fd), [][]byte{a, b})
+		}
+		switch {
+		case err == syscall.EINTR:
+		case err == syscall.EAGAIN:
+			return 0, true, nil
+		case err != nil:
+			return 0, false, os.NewSyscallError("write", err)
+		default:
+			return n, false, nil
+		}
+	}
+}
