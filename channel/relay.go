@@ -6,20 +6,48 @@ import (
 	"io"
 	"sync"
 	"sync/atomic"
+
+	"github.com/cad2f06c/switchboard/internal/mux"
 )
 
 // relayPiece is how much of one direction the relay holds: small enough that
 // channels of one session take turns, large enough that a copy is cheap.
 const relayPiece = 32 << 10
 
-// Pipe is one relay between two lanes. AB and BA count the bytes that it has
-// passed on, while it runs and after.
+// Pipe is one relay between two lanes: Splice between two yamux streams, Relay
+// between any two.
 type Pipe struct {
-	AB, BA atomic.Int64
-
 	// Broke, if set, is called once when a lane has broken, before both are
 	// aborted; with the side that broke. It should not take long.
 	Broke func(Side, error)
+
+	ab, ba atomic.Int64
+	splice mux.Splice
+}
+
+// Counts returns how many bytes have been passed on from a to b, and from b to
+// a, while it runs and after.
+func (p *Pipe) Counts() (ab, ba int64) {
+	return p.ab.Load() + p.splice.AB.Load(), p.ba.Load() + p.splice.BA.Load()
+}
+
+// Splice joins two streams: their sessions pass frames on, without a goroutine
+// and without a buffer of the relay; windows are granted end to end. It returns
+// at once. When both directions have ended over is called with nil; when a
+// stream has broken, with a *LaneError, and then the caller has to reset both.
+// over runs on any goroutine and must not wait. Broke is not called.
+func (p *Pipe) Splice(a, b *mux.Stream, over func(error)) {
+	p.splice.Over = func(broken *mux.Stream, err error) {
+		switch broken {
+		case nil:
+			over(nil)
+		case a:
+			over(&LaneError{A, err})
+		default:
+			over(&LaneError{B, err})
+		}
+	}
+	p.splice.Join(a, b)
 }
 
 // Relay copies between two lanes until both directions have ended, and closes
@@ -47,8 +75,8 @@ func (p *Pipe) Relay(pool *sync.Pool, a, b Lane) error {
 			b.Abort()
 		}
 	}
-	wg.Go(func() { direction(a, b, B, A, &p.BA) })
-	direction(b, a, A, B, &p.AB)
+	wg.Go(func() { direction(a, b, B, A, &p.ba) })
+	direction(b, a, A, B, &p.ab)
 	wg.Wait()
 	if first != nil {
 		return first

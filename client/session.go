@@ -60,7 +60,13 @@ func (c *Client) newSession(ctx context.Context, conn *shs.Conn, to target) (*se
 	s.ctx, s.cancel = context.WithCancelCause(c.ctx)
 	var lane muxrpc.Conn = conn
 	if !c.cfg.SingleLane {
-		s.mux = mux.Client(conn, mux.Config{Log: c.log})
+		// The server's calls come from many peers, who share our session: the
+		// rates are the server's to keep.
+		s.mux = mux.Client(conn, mux.Config{
+			Window: window,
+			Rates:  mux.Rates{Opens: mux.NoRate, Resets: mux.NoRate, Updates: mux.NoRate, Empty: mux.NoRate},
+			Log:    c.log,
+		})
 		stream, err := s.mux.Open(ctx)
 		if err != nil {
 			s.cancel(err)
@@ -83,6 +89,9 @@ func (c *Client) newSession(ctx context.Context, conn *shs.Conn, to target) (*se
 	}
 	return s, nil
 }
+
+// window is how far the other end of a channel may send ahead of us.
+const window = 1 << 20
 
 // peerCalls is how many calls of the server are in work at once, at most.
 const peerCalls = 64

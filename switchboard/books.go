@@ -6,6 +6,7 @@ import (
 
 	"github.com/cad2f06c/switchboard/channel"
 	"github.com/cad2f06c/switchboard/internal/control"
+	"github.com/cad2f06c/switchboard/internal/mux"
 	"github.com/cad2f06c/switchboard/names"
 	"github.com/cad2f06c/switchboard/shs"
 )
@@ -33,7 +34,8 @@ type books struct {
 // calls are paid for: a new login does not buy new calls.
 type keyBooks struct {
 	sessions int
-	tokens   float64 // calls that may be made at once
+	budget   *mux.Budget // bytes held for them
+	tokens   float64     // calls that may be made at once
 	filled   time.Time
 }
 
@@ -58,7 +60,7 @@ func (b *books) enter(key shs.PublicKey) error {
 		return errSessions
 	case k == nil:
 		b.sweepLocked(time.Now())
-		k = &keyBooks{tokens: float64(b.limits.CallBurst), filled: time.Now()}
+		k = &keyBooks{budget: mux.NewBudget(b.limits.Held), tokens: float64(b.limits.CallBurst), filled: time.Now()}
 		b.keys[key] = k
 	case k.sessions >= b.limits.SessionsPerKey:
 		return errKeySessions
@@ -66,6 +68,13 @@ func (b *books) enter(key shs.PublicKey) error {
 	k.sessions++
 	b.total++
 	return nil
+}
+
+// budget returns that of a key which has a session.
+func (b *books) budget(key shs.PublicKey) *mux.Budget {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.keys[key].budget
 }
 
 func (b *books) leave(key shs.PublicKey) {

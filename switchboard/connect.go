@@ -5,12 +5,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"sync"
 	"time"
 
 	"github.com/cad2f06c/switchboard/channel"
 	"github.com/cad2f06c/switchboard/internal/control"
+	"github.com/cad2f06c/switchboard/internal/mux"
 	"github.com/cad2f06c/switchboard/names"
 )
 
@@ -43,8 +45,6 @@ func (s *session) serveConnect(lane channel.Lane, req int32, args []json.RawMess
 		refuse(lane, req, err)
 		return
 	}
-	defer l.over()
-
 	quiet := listenFor(lane, func() { cancel(errCallerGone) })
 	res, done, err := s.open(ctx, l, c)
 	if done != nil {
@@ -54,23 +54,78 @@ func (s *session) serveConnect(lane channel.Lane, req int32, args []json.RawMess
 		err = errCallerGone
 	}
 	if err == nil {
-		err = reply(lane, req, res)
+		if err = reply(lane, req, res); err == nil {
+			l.relay(c.args.To)
+			return
+		}
 	} else if err != errCallerGone {
+		defer l.over()
 		s.log.Debug("connect refused", "to", c.args.To, "channel", l.id.String(), "err", err)
 		l.cancel(err)
 		l.abortCallee()
 		refuse(lane, req, err)
 		return
 	}
-	if err != nil {
-		l.end(reasonGone, s, err)
-		lane.Abort()
+	l.end(reasonGone, s, err)
+	lane.Abort()
+	l.over()
+}
+
+// relay joins the two lanes. It returns when that is over, or with two yamux
+// lanes at once: their sessions do the rest.
+func (l *link) relay(to string) {
+	began := time.Now()
+	over := func(err error) {
+		l.over()
+		if l.caller.log.Enabled(l.caller.ctx, slog.LevelDebug) {
+			in, out := l.pipe.Counts()
+			l.caller.log.Debug("channel ends", "channel", l.id.String(), "name", to, "in", in, "out", out,
+				"dur", time.Since(began).Round(time.Millisecond), "err", err)
+		}
+	}
+	_, callee, lane := l.ends()
+	a, isStream := l.a.(*mux.Stream)
+	b, areStreams := lane.(*mux.Stream)
+	if !isStream || !areStreams {
+		over(l.pipe.Relay(l.srv.buffers, l.a, lane))
 		return
 	}
-	began := time.Now()
-	err = l.pipe.Relay(s.srv.buffers, lane, l.b)
-	s.log.Debug("channel ends", "channel", l.id.String(), "name", c.args.To, "in", l.pipe.AB.Load(),
-		"out", l.pipe.BA.Load(), "dur", time.Since(began).Round(time.Millisecond), "err", err)
+	l.pipe.Splice(a, b, func(err error) {
+		if err == nil {
+			over(nil)
+			return
+		}
+		// Not here: to tell an end may take a moment.
+		l.srv.wg.Go(func() {
+			reason := resetReason(err)
+			if broken, ok := errors.AsType[*channel.LaneError](err); ok {
+				l.broke(broken.Side, err)
+			}
+			if reason == mux.ReasonQuota { // neither end has done it
+				l.caller.notify(l.id, reason.String())
+				callee.notify(l.id, reason.String())
+			}
+			a.Reset(reason)
+			b.Reset(reason)
+			over(err)
+		})
+	})
+}
+
+// resetReason is what the reset of a channel that broke says to its ends.
+func resetReason(err error) mux.Reason {
+	if reset, ok := errors.AsType[*mux.ResetError](err); ok && reset.Reason != mux.ReasonNone {
+		return reset.Reason
+	}
+	switch {
+	case errors.Is(err, mux.ErrHeld):
+		return mux.ReasonQuota
+	case errors.Is(err, mux.ErrReset), errors.Is(err, net.ErrClosed):
+		return mux.ReasonReset
+	case errors.Is(err, mux.ErrFlood):
+		return mux.ReasonCalm
+	}
+	return mux.ReasonGone
 }
 
 // abortCallee resets the callee's lane, if there is one.
@@ -119,6 +174,9 @@ func (s *session) parseConnect(args []json.RawMessage) (call, error) {
 // is called when it is not, or has ended. quiet ends the watch, and reports
 // whether the lane kept silent.
 func listenFor(lane channel.Lane, broken func()) (quiet func() bool) {
+	if stream, ok := lane.(*mux.Stream); ok {
+		return stream.Notify(broken)
+	}
 	var wg sync.WaitGroup
 	silent := false
 	wg.Go(func() {

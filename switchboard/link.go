@@ -2,7 +2,6 @@ package switchboard
 
 import (
 	"context"
-	"errors"
 	"strings"
 	"sync"
 	"time"
@@ -14,11 +13,11 @@ import (
 	"github.com/cad2f06c/switchboard/shs"
 )
 
-// Reasons of channel.close (PROTOCOL.md §6).
+// Reasons of channel.close that are no mux.Reason of a broken lane
+// (PROTOCOL.md §6).
 const (
-	reasonGone  = "peer_gone"  // the session or connection of the other end died
-	reasonReset = "peer_reset" // the other end reset the channel
-	reasonStop  = "shutting_down"
+	reasonGone = "peer_gone" // the session or connection of the other end died
+	reasonStop = "shutting_down"
 )
 
 // link is a channel in the server's books, from the connect that asks for it
@@ -142,8 +141,21 @@ func (l *link) end(reason string, cause *session, err error) {
 			}
 		}
 	})
-	l.a.Abort()
-	b.Abort()
+	code := mux.ReasonGone
+	if reason == reasonStop {
+		code = mux.ReasonShutdown
+	}
+	abort(l.a, code)
+	abort(b, code)
+}
+
+// abort resets a lane; a yamux lane says why.
+func abort(lane channel.Lane, reason mux.Reason) {
+	if stream, ok := lane.(*mux.Stream); ok {
+		stream.Reset(reason)
+		return
+	}
+	lane.Abort()
 }
 
 // broke is called by the relay when one lane has broken, before it resets the
@@ -153,11 +165,7 @@ func (l *link) broke(side channel.Side, err error) {
 	if side == channel.A {
 		survivor = callee
 	}
-	reason := reasonGone
-	if errors.Is(err, mux.ErrReset) {
-		reason = reasonReset
-	}
-	l.told.Do(func() { survivor.notify(l.id, reason) })
+	l.told.Do(func() { survivor.notify(l.id, resetReason(err).String()) })
 }
 
 // notify tells a session that takes calls why a channel ends. On yamux the

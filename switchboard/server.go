@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/cad2f06c/switchboard/channel"
+	"github.com/cad2f06c/switchboard/internal/mux"
 	"github.com/cad2f06c/switchboard/shs"
 )
 
@@ -24,6 +25,7 @@ type Server struct {
 	log     *slog.Logger
 	started time.Time
 	buffers *sync.Pool // of the relay
+	pool    *mux.Pool  // of the sessions
 	half    map[string]*halfOpen
 
 	served atomic.Bool
@@ -53,6 +55,7 @@ func New(cfg Config) (*Server, error) {
 		log:     cfg.Log,
 		started: time.Now(),
 		buffers: channel.NewPool(),
+		pool:    mux.NewPool(),
 		half:    make(map[string]*halfOpen),
 	}
 	for transport, n := range map[string]int{transportNet: 1024, transportUnix: 128, transportLocal: 128} {

@@ -199,7 +199,21 @@ func (s *session) peek() (byte, error) {
 
 // serveMux runs a yamux session: each of its streams is a lane.
 func (s *session) serveMux() error {
-	m := mux.Server(s.conn, mux.Config{MaxStreams: s.srv.limits.Lanes, WriteTimeout: writeTimeout, Log: s.log})
+	l := &s.srv.limits
+	m := mux.Server(s.conn, mux.Config{
+		MaxStreams: l.Lanes,
+		Backlog:    l.LaneBacklog,
+		Budget:     s.srv.budget(s.key),
+		Rates: mux.Rates{
+			Opens:   mux.Rate{PerSecond: l.OpenRate, Burst: l.OpenBurst},
+			Resets:  mux.Rate{PerSecond: l.ResetRate, Burst: l.ResetBurst},
+			Pings:   mux.Rate{PerSecond: l.PingRate, Burst: l.PingBurst},
+			Updates: mux.Rate{PerSecond: l.UpdateRate, Burst: l.UpdateRate},
+		},
+		WriteTimeout: writeTimeout,
+		Pool:         s.srv.pool,
+		Log:          s.log,
+	})
 	s.srv.mu.Lock()
 	s.mux = m
 	s.srv.mu.Unlock()

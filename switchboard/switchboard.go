@@ -72,6 +72,15 @@ type Limits struct {
 	WaitersPerName  int // [64]; over it quota
 	CallRate        int // calls per second and key [2000]; over it rate_limited
 	CallBurst       int // calls at once and key [4000]; likewise
+	LaneBacklog     int // yamux lanes that a session has opened and nobody has looked at [64]; over it the stream is reset
+	OpenRate        int // lanes that a session opens per second [2000]; over it they wait
+	OpenBurst       int // lanes opened at once [512]; likewise
+	ResetRate       int // yamux resets by a session per second [500]; over it the session ends with enhance_calm
+	ResetBurst      int // resets at once [1024]; likewise
+	PingRate        int // yamux pings by a session per second [4]; likewise
+	PingBurst       int // pings at once [16]; likewise
+	UpdateRate      int // window updates by a session per second, and at once [20000]; likewise
+	Held            int // bytes of memory that wait for the sessions of one key to take them, or were sent by it and not yet taken [64 MiB]; over it its fullest lane is reset
 }
 
 // Times that are part of the contract (PROTOCOL.md §2, §3, §6).
@@ -106,7 +115,9 @@ func (l Limits) withDefaults() Limits {
 		{&l.Sessions, 4096}, {&l.SessionsPerKey, 64}, {&l.Lanes, 1024}, {&l.Calls, 64},
 		{&l.Watches, 16}, {&l.WatchEvents, 256}, {&l.WatchBytes, 256 << 10},
 		{&l.Offers, 64}, {&l.OffersPerCaller, 8}, {&l.NamesPerKey, 16}, {&l.WaitersPerName, 64},
-		{&l.CallRate, 2000}, {&l.CallBurst, 4000},
+		{&l.CallRate, 2000}, {&l.CallBurst, 4000}, {&l.LaneBacklog, 64},
+		{&l.OpenRate, 2000}, {&l.OpenBurst, 512}, {&l.ResetRate, 500}, {&l.ResetBurst, 1024},
+		{&l.PingRate, 4}, {&l.PingBurst, 16}, {&l.UpdateRate, 20_000}, {&l.Held, 64 << 20},
 	} {
 		if *f.p == 0 {
 			*f.p = f.n

@@ -1,45 +1,5 @@
 package mux
 
-import "math/bits"
-
-// Chunks have a power of two of bytes as their capacity, from minChunk (what an
-// empty buffer may keep) to maxChunk.
-const (
-	minChunk = 512
-	maxChunk = 16 << 10
-	classes  = 6         // 512, 1 Ki, … 16 Ki
-	poolSize = 256 << 10 // bytes that a chunkPool keeps
-)
-
-// chunkPool keeps chunks for the next buffer of the same session. The
-// session's tick empties it, so that an idle session holds none.
-type chunkPool struct {
-	free [classes][][]byte
-	held int
-}
-
-// get returns an empty chunk for at least n bytes, n at most maxChunk.
-func (p *chunkPool) get(n int) []byte {
-	k := class(n)
-	if last := len(p.free[k]) - 1; last >= 0 {
-		c := p.free[k][last]
-		p.free[k] = p.free[k][:last]
-		p.held -= cap(c)
-		return c
-	}
-	return make([]byte, 0, minChunk<<k)
-}
-
-func (p *chunkPool) put(c []byte) {
-	if p.held+cap(c) <= poolSize {
-		k := class(cap(c))
-		p.free[k] = append(p.free[k], c[:0])
-		p.held += cap(c)
-	}
-}
-
-func class(n int) int { return bits.Len(uint(max(n, minChunk)-1) / minChunk) }
-
 // buffer is a first-in first-out queue of bytes. What it holds is at most
 // about twice what is in it, however small the pieces are that it was filled
 // with: a new chunk is as large as all that is there already, within minChunk
@@ -51,7 +11,7 @@ type buffer struct {
 	held   int // capacity of all chunks
 }
 
-func (b *buffer) append(p []byte, pool *chunkPool) {
+func (b *buffer) append(p []byte, pool *Pool) {
 	for len(p) > 0 {
 		last := len(b.chunks) - 1
 		if last < 0 || len(b.chunks[last]) == cap(b.chunks[last]) {
@@ -69,7 +29,7 @@ func (b *buffer) append(p []byte, pool *chunkPool) {
 }
 
 // read moves up to len(p) bytes out.
-func (b *buffer) read(p []byte, pool *chunkPool) int {
+func (b *buffer) read(p []byte, pool *Pool) int {
 	n := 0
 	for n < len(p) && b.n > 0 {
 		c := b.chunks[0]
@@ -85,7 +45,7 @@ func (b *buffer) read(p []byte, pool *chunkPool) int {
 }
 
 // shift gives up the first chunk, all of which has been read.
-func (b *buffer) shift(pool *chunkPool) {
+func (b *buffer) shift(pool *Pool) {
 	c := b.chunks[0]
 	b.off = 0
 	if len(b.chunks) == 1 && cap(c) == minChunk {
@@ -103,7 +63,7 @@ func (b *buffer) shift(pool *chunkPool) {
 }
 
 // drop empties the buffer and returns how many bytes were in it.
-func (b *buffer) drop(pool *chunkPool) int {
+func (b *buffer) drop(pool *Pool) int {
 	n := b.n
 	for _, c := range b.chunks {
 		pool.put(c)

@@ -11,7 +11,7 @@ func TestBufferModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var (
 			b     buffer
-			pool  chunkPool
+			pool  Pool
 			model []byte
 			seq   byte
 		)
@@ -60,7 +60,7 @@ func TestBufferModel(t *testing.T) {
 func TestBufferOneByteAtATime(t *testing.T) {
 	var (
 		b    buffer
-		pool chunkPool
+		pool Pool
 	)
 	for i := range initialWindow {
 		b.append([]byte{byte(i)}, &pool)

@@ -17,12 +17,17 @@ type Config struct {
 	Backlog int
 
 	// Window is how many bytes of a stream the peer may send ahead of its
-	// reader. Default and least 256 KiB, where every yamux stream begins.
+	// reader: from 256 KiB, where every yamux stream begins, to 1 MiB. More
+	// than 256 KiB is granted to as many streams as fit half of the Budget.
+	// Default 256 KiB.
 	Window uint32
 
-	// MaxHeld is how many bytes of memory received and unread data may hold in
-	// the whole session. Over it the fullest stream is reset. Default 64 MiB.
-	MaxHeld int
+	// Budget bounds the memory that received data may hold. Sessions may share
+	// one. Default: one of its own, of 64 MiB.
+	Budget *Budget
+
+	// Rates bound what the peer makes us do.
+	Rates Rates
 
 	// KeepAlive is how long nothing is heard before the peer is pinged.
 	// Default 15 s; negative: no pings.
@@ -36,19 +41,34 @@ type Config struct {
 	// KiB before the session ends with ErrStalled. Default 10 s.
 	WriteTimeout time.Duration
 
+	// Pool is where the memory for bytes under way comes from. Sessions should
+	// share one. Default: one of its own.
+	Pool *Pool
+
 	// Log gets a warning for each stream that is reset for its memory. It may
 	// be called from several goroutines. Nil discards.
 	Log *slog.Logger
 }
 
+const (
+	maxWindow  = 1 << 20
+	defaultMax = 64 << 20 // of a Budget
+)
+
 func (c Config) withDefaults() Config {
 	set(&c.MaxStreams, 1024)
 	set(&c.Backlog, 64)
-	set(&c.MaxHeld, 64<<20)
 	set(&c.KeepAlive, 15*time.Second)
 	set(&c.DeadAfter, 45*time.Second)
 	set(&c.WriteTimeout, 10*time.Second)
-	c.Window = max(c.Window, initialWindow)
+	c.Window = min(max(c.Window, initialWindow), maxWindow)
+	c.Rates = c.Rates.withDefaults()
+	if c.Budget == nil {
+		c.Budget = NewBudget(defaultMax)
+	}
+	if c.Pool == nil {
+		c.Pool = NewPool()
+	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}

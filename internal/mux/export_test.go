@@ -5,5 +5,5 @@ package mux
 func Accounts(s *Session) (held, queued, unacked int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.held, s.queued, s.unacked
+	return int(s.held.Load()), s.queued, s.unacked
 }

@@ -33,6 +33,8 @@ const (
 const (
 	goAwayNormal   = 0
 	goAwayProtocol = 1
+	goAwayInternal = 2
+	goAwayCalm     = 11 // enhance_calm, a code of ours (PROTOCOL.md §3)
 )
 
 // initialWindow is what either side of a new stream may send before the first

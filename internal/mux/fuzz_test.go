@@ -74,7 +74,7 @@ func move(m [4]byte) frame {
 }
 
 func fuzzSession(t *testing.T, in []byte, piece int) {
-	s, peer := rawClient(t, mux.Config{MaxStreams: 8, Backlog: 4, MaxHeld: 64 << 10})
+	s, peer := rawClient(t, mux.Config{MaxStreams: 8, Backlog: 4, Budget: mux.NewBudget(64 << 10)})
 	var wg sync.WaitGroup
 	wg.Go(func() { io.Copy(io.Discard, peer) })
 	wg.Go(func() {

@@ -45,8 +45,12 @@ func text(id uint32, body string) frame { return frame{data, 0, id, uint32(len(b
 func flags(id uint32, flags int) frame  { return frame{typ: window, flags: flags, id: id} }
 func update(id uint32, n uint32) frame  { return frame{typ: window, id: id, length: n} }
 func claim(id uint32, n uint32) frame   { return frame{typ: data, id: id, length: n} }
-func pinged(flags int, v uint32) frame  { return frame{typ: ping, flags: flags, length: v} }
-func leave(code uint32) frame           { return frame{typ: goAway, length: code} }
+func refused(id uint32) frame           { return reset(id, mux.ReasonBusy) }
+func reset(id uint32, r mux.Reason) frame {
+	return frame{typ: window, flags: rst, id: id, length: uint32(r)}
+}
+func pinged(flags int, v uint32) frame { return frame{typ: ping, flags: flags, length: v} }
+func leave(code uint32) frame          { return frame{typ: goAway, length: code} }
 func bytesOf(frames ...frame) (b []byte) {
 	for _, f := range frames {
 		b = append(b, f.encode()...)
@@ -63,6 +67,9 @@ type raw struct {
 // rawClient returns a server session and the bare connection of its client.
 func rawClient(t testing.TB, cfg mux.Config) (*mux.Session, *raw) {
 	t.Helper()
+	if cfg.Rates.Pings == (mux.Rate{}) {
+		cfg.Rates.Pings = mux.NoRate // of alive
+	}
 	near, far := testnet.PipeSize(1 << 20)
 	s := mux.Server(far, cfg)
 	t.Cleanup(func() {

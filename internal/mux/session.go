@@ -7,7 +7,9 @@ import (
 	"io"
 	"math"
 	"net"
+	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -41,7 +43,7 @@ const (
 // concurrent use.
 type Session struct {
 	// set at construction
-	conn       net.Conn
+	wire       wire
 	cfg        Config
 	client     bool
 	done       chan struct{} // closed when the session is live no more
@@ -49,13 +51,14 @@ type Session struct {
 	arrived    chan struct{} // one slot: streams may wait for Accept
 	mayOpen    chan struct{} // one slot: Open may try again
 	readerDone chan struct{} // closed when the reader has ended
-	writerDone chan struct{} // closed when the writer has ended
+	writerDone chan struct{} // closed when nothing will be written any more
 	wg         sync.WaitGroup
+	held       atomic.Int64 // bytes charged to the streams; changed under mu
 
 	in input // owned by readLoop
 
 	mu      sync.Mutex
-	work    sync.Cond // L is mu; the writer waits on it
+	quiet   sync.Cond // L is mu; writing has become false
 	state   state
 	err     error // why state is not live
 	streams map[uint32]*Stream
@@ -63,24 +66,20 @@ type Session struct {
 	nextID  uint64    // of our next Open; more than 2³² when used up
 	used    idSet     // ids that the peer has opened
 	unacked int       // own opens without an answer
-	held    int       // bytes of memory in the streams' receive buffers
+	widened int       // bytes of windows granted beyond the first
+	widest  uint32    // the largest window the peer has had
 	heard   time.Time // when bytes last arrived
 	tick    *time.Timer
-	pool    chunkPool
+	counts  counts
+	after   []func() // to be called when mu is unlocked
 
-	// guarded by mu, too: what the writer has to send
-	ready    ring
-	queued   int // bytes in the streams' send buffers
-	pongs    []uint32
-	resets   idQueue
-	pingDue  bool
-	pings    uint32 // sent
-	awayDue  bool
-	awaySent bool
-	peerAway bool
-	raw      []byte // the writer's, kept between writes until a tick
-	writing  bool   // the writer uses raw
-	spare    []byte // the reader's big buffer while it uses the small one
+	outbox
+}
+
+// counts are what the peer has made us do.
+type counts struct {
+	accepts, resets, pings, updates, empty bucket
+	opens                                  opens
 }
 
 // Client starts a session on the side that connected: it opens odd ids. It
@@ -94,7 +93,7 @@ func Server(conn net.Conn, cfg Config) *Session { return start(conn, cfg, false)
 
 func start(conn net.Conn, cfg Config, client bool) *Session {
 	s := &Session{
-		conn:       conn,
+		wire:       newWire(conn),
 		cfg:        cfg.withDefaults(),
 		client:     client,
 		done:       make(chan struct{}),
@@ -106,15 +105,16 @@ func start(conn net.Conn, cfg Config, client bool) *Session {
 		streams:    make(map[uint32]*Stream),
 		nextID:     2,
 		used:       idSet{next: 1},
+		widest:     initialWindow,
 		heard:      time.Now(),
 	}
 	if client {
 		s.nextID, s.used.next = 1, 2
 	}
-	s.work.L = &s.mu
+	s.quiet.L = &s.mu
+	s.cfg.Budget.enter(s)
 	s.startTick()
 	s.wg.Go(s.readLoop)
-	s.wg.Go(s.writeLoop)
 	return s
 }
 
@@ -144,7 +144,7 @@ func (s *Session) Open(ctx context.Context) (*Stream, error) {
 // tryOpen returns neither a stream nor an error when Open has to wait.
 func (s *Session) tryOpen() (*Stream, error) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer s.unlock()
 	switch {
 	case s.state != live:
 		return nil, s.err
@@ -167,19 +167,25 @@ func (s *Session) tryOpen() (*Stream, error) {
 	return st, nil
 }
 
-// Accept waits for a stream that the peer opened. Errors: ctx's, and that of
-// the ended session (io.EOF when the peer ended it in good order).
+// Accept waits for a stream that the peer opened, and for its turn in
+// Rates.Opens. Errors: ctx's, and that of the ended session (io.EOF when the
+// peer ended it in good order).
 func (s *Session) Accept(ctx context.Context) (*Stream, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
 	for {
-		st, err := s.tryAccept()
+		st, wait, err := s.tryAccept()
 		if st != nil || err != nil {
 			return st, err
 		}
+		var turn <-chan time.Time
+		if wait > 0 {
+			turn = time.After(wait)
+		}
 		select {
 		case <-s.arrived:
+		case <-turn:
 		case <-s.done:
 		case <-ctx.Done():
 			return nil, ctx.Err()
@@ -187,16 +193,21 @@ func (s *Session) Accept(ctx context.Context) (*Stream, error) {
 	}
 }
 
-func (s *Session) tryAccept() (*Stream, error) {
+// tryAccept returns neither a stream nor an error when Accept has to wait, for
+// its turn if wait is positive.
+func (s *Session) tryAccept() (st *Stream, wait time.Duration, err error) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer s.unlock()
 	if s.state != live {
-		return nil, s.err
+		return nil, 0, s.err
 	}
 	if len(s.backlog) == 0 {
-		return nil, nil
+		return nil, 0, nil
 	}
-	st := s.backlog[0]
+	if opens := s.cfg.Rates.Opens; !s.counts.accepts.take(opens, time.Now()) {
+		return nil, s.counts.accepts.wait(opens), nil
+	}
+	st = s.backlog[0]
 	s.backlog[0] = nil
 	s.backlog = s.backlog[1:]
 	if len(s.backlog) > 0 {
@@ -206,21 +217,18 @@ func (s *Session) tryAccept() (*Stream, error) {
 	}
 	st.waiting, st.acking = false, true
 	s.scheduleLocked(st)
-	return st, nil
+	return st, 0, nil
 }
 
 // GoAway tells the peer to open no more streams: those that it opens from now
 // on are reset. What is open goes on. The error is that of the ended session.
 func (s *Session) GoAway() error {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer s.unlock()
 	if s.state != live {
 		return s.err
 	}
-	if !s.awaySent {
-		s.awayDue = true
-		s.work.Signal()
-	}
+	s.awayDue = !s.awaySent
 	return nil
 }
 
@@ -244,13 +252,14 @@ func (s *Session) Close() error {
 		}
 		break
 	}
-	s.conn.Close() // its error tells nothing that anybody could act on
+	s.wire.Close() // its error tells nothing that anybody could act on
 	s.wg.Wait()
 	return nil
 }
 
-// Abort ends the session and the connection at once: nothing more is sent.
-// Streams here give err (ErrSessionClosed if nil), those of the peer an error.
+// Abort ends the session and the connection at once: nothing more is sent,
+// but for the go-away of a session that has ended because its peer broke the
+// rules, which gets its moment. Streams here give err (ErrSessionClosed if nil), those of the peer an error.
 // Idempotent; waits for the session's goroutines.
 func (s *Session) Abort(err error) {
 	if err == nil {
@@ -258,9 +267,19 @@ func (s *Session) Abort(err error) {
 	} else if errors.Is(err, io.EOF) {
 		err = io.ErrUnexpectedEOF // io.EOF is kept for the clean end
 	}
-	s.end(dead, err)
-	s.hangUp()
+	if !s.refused() {
+		s.end(dead, err)
+		s.wire.hangUp()
+	}
 	s.wg.Wait()
+}
+
+// refused reports whether the peer is being told that it broke the rules; then
+// the reader hangs up, a second later at most.
+func (s *Session) refused() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.state == refusing
 }
 
 // Done returns a channel that is closed when the session has ended.
@@ -284,7 +303,7 @@ func (s *Session) NumStreams() int {
 // end moves the session to a later state; the first error stays.
 func (s *Session) end(to state, err error) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer s.unlock()
 	s.endLocked(to, err)
 }
 
@@ -292,13 +311,13 @@ func (s *Session) endLocked(to state, err error) {
 	if s.state != live {
 		if to == dead {
 			s.state = dead
-			s.work.Signal()
+			s.quiet.Broadcast()
 		}
 		return
 	}
 	s.state, s.err = to, err
 	close(s.done)
-	s.work.Signal()
+	s.quiet.Broadcast()
 	if s.tick != nil {
 		s.tick.Stop()
 	}
@@ -306,19 +325,45 @@ func (s *Session) endLocked(to state, err error) {
 		st.dieLocked(err)
 	}
 	s.streams, s.backlog = nil, nil
+	s.after = append(s.after, func() { s.cfg.Budget.leave(s) })
+	if to == dead {
+		close(s.writerDone)
+	} else {
+		s.wg.Go(s.finish) // the reader is alive, so Wait waits for this one, too
+	}
 }
 
-// hangUp closes the connection without an orderly end, if it has a way to.
-func (s *Session) hangUp() {
-	if a, ok := s.conn.(interface{ Abort() error }); ok {
-		a.Abort()
+// unlock ends a critical section in which something may have become due. It
+// must not be called on the way to a wait: see waitLocked.
+func (s *Session) unlock() {
+	after := s.after
+	s.after = nil
+	mine := s.claimFlushLocked()
+	over := s.cfg.Budget.over()
+	s.mu.Unlock()
+	for _, f := range after {
+		f()
+	}
+	if over {
+		s.cfg.Budget.relieve()
+	}
+	if mine {
+		runtime.Gosched() // whoever is ready to run may add a frame first
+		s.flush()
+	}
+}
+
+// waitLocked waits on c, or does what is due instead.
+func (s *Session) waitLocked(c *sync.Cond) {
+	if len(s.after) > 0 || s.pendingLocked() && !s.writing && !s.promised {
+		s.unlock()
+		s.mu.Lock()
 		return
 	}
-	s.conn.Close()
+	c.Wait()
 }
 
-// startTick begins the keepalive. A tick also gives up the memory that a busy
-// time has left behind.
+// startTick begins the keepalive.
 func (s *Session) startTick() {
 	if s.cfg.KeepAlive <= 0 {
 		return
@@ -328,24 +373,22 @@ func (s *Session) startTick() {
 	s.tick = time.AfterFunc(s.cfg.KeepAlive, s.onTick)
 }
 
-// onTick runs on the timer's goroutine, which nobody has to wait for: it only
-// marks what the writer is to do.
+// onTick runs on the timer's goroutine, which nobody has to wait for: what it
+// sends does not block.
 func (s *Session) onTick() {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer s.unlock()
 	if s.state != live {
 		return
 	}
-	s.pool, s.spare = chunkPool{}, nil
-	if !s.writing {
-		s.raw = nil
+	for _, st := range s.streams {
+		st.lingerLocked()
 	}
 	next := s.cfg.KeepAlive
 	if quiet := time.Since(s.heard); quiet < next {
 		next -= quiet
 	} else {
 		s.pingDue = true
-		s.work.Signal()
 	}
 	s.tick.Reset(next)
 }

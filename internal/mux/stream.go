@@ -3,7 +3,6 @@ package mux
 import (
 	"io"
 	"net"
-	"slices"
 	"sync"
 	"time"
 )
@@ -21,14 +20,15 @@ type Stream struct {
 	rd, wr       deadline
 
 	in       buffer // received and unread
+	window   uint32 // what the peer may send ahead
 	recvWin  uint32 // what the peer may still send
 	consumed uint32 // read and not yet granted again
 	gotFIN   bool
 	recvDone bool  // nothing more will come: FIN or a reset
 	rerr     error // what Read gives once in is empty
 
-	out      buffer // written, in the window, not yet sent
-	sendWin  uint32 // what may still be written
+	out      buffer // written and not yet in a write
+	sendWin  int64  // what may still be written; negative: so much of out has to wait
 	writing  bool   // a Write is under way
 	noMore   bool   // CloseWrite was called
 	sendDone bool   // FIN or a reset has been sent, or a reset has come
@@ -39,10 +39,22 @@ type Stream struct {
 	grant    uint32 // a window update is due
 	finDue   bool   // FIN is due, after out
 	resetDue bool   // RST is due, after FIN if that is due
+	reason   Reason // of our reset
 	unacked  bool   // we opened it, and the peer has not answered
 	waiting  bool   // in the backlog
 	closed   bool   // Close or Abort was called
+	lingers  bool   // closed, and a tick has passed since
 	ended    bool   // forgotten by the session
+	charged  int    // bytes on the Budget
+
+	event func() // see Notify
+
+	// of a spliced stream: see Splice
+	pair   *Splice
+	other  *Stream
+	direct bool  // what arrives goes to other
+	ready  bool  // credit is counted
+	credit int64 // window that other's peer granted, not yet passed on; negative: a debt
 
 	prev, next *Stream // in s.ready
 	inRing     bool
@@ -52,8 +64,12 @@ type Stream struct {
 func (s *Session) addLocked(id uint32) *Stream {
 	st := &Stream{
 		s: s, id: id,
-		recvWin: initialWindow, sendWin: initialWindow,
-		grant: s.cfg.Window - initialWindow, // goes out with SYN or ACK
+		window: initialWindow, recvWin: initialWindow, sendWin: initialWindow,
+	}
+	if more := s.cfg.Window - initialWindow; more > 0 && s.widened+int(more) <= int(s.cfg.Budget.limit/2) {
+		s.widened += int(more)
+		st.window += more
+		st.grant = more // goes out with SYN or ACK
 	}
 	st.rcond.L, st.wcond.L = &s.mu, &s.mu
 	s.streams[id] = st
@@ -64,10 +80,10 @@ func (s *Session) addLocked(id uint32) *Stream {
 func (st *Stream) ID() uint32 { return st.id }
 
 // LocalAddr returns that of the session's connection.
-func (st *Stream) LocalAddr() net.Addr { return st.s.conn.LocalAddr() }
+func (st *Stream) LocalAddr() net.Addr { return st.s.wire.LocalAddr() }
 
 // RemoteAddr returns that of the session's connection.
-func (st *Stream) RemoteAddr() net.Addr { return st.s.conn.RemoteAddr() }
+func (st *Stream) RemoteAddr() net.Addr { return st.s.wire.RemoteAddr() }
 
 // Read implements net.Conn. io.EOF comes only after the peer's FIN and all
 // data before it; see the package comment for the other ends. A Read whose
@@ -75,7 +91,7 @@ func (st *Stream) RemoteAddr() net.Addr { return st.s.conn.RemoteAddr() }
 func (st *Stream) Read(p []byte) (int, error) {
 	s := st.s
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer s.unlock()
 	for {
 		if st.closed {
 			return 0, net.ErrClosed
@@ -93,19 +109,17 @@ func (st *Stream) Read(p []byte) (int, error) {
 		case st.gotFIN:
 			return 0, io.EOF
 		}
-		st.rcond.Wait()
+		s.waitLocked(&st.rcond)
 	}
 }
 
 // takeLocked reads from the buffer, and grants what has been read when it is
 // half of the window.
 func (st *Stream) takeLocked(p []byte) int {
-	s := st.s
-	s.held -= st.in.held
-	n := st.in.read(p, &s.pool)
-	s.held += st.in.held
+	n := st.in.read(p, st.s.cfg.Pool)
+	st.chargeLocked()
 	st.consumed += uint32(n)
-	if st.consumed >= s.cfg.Window/2 && !st.recvDone && st.rerr == nil {
+	if st.consumed >= st.window/2 && !st.recvDone && st.rerr == nil {
 		st.grantLocked()
 	}
 	st.settleLocked()
@@ -125,12 +139,12 @@ func (st *Stream) grantLocked() {
 func (st *Stream) Write(p []byte) (int, error) {
 	s := st.s
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer s.unlock()
 	for st.writing {
 		if err := st.writeErrLocked(); err != nil {
 			return 0, err
 		}
-		st.wcond.Wait()
+		s.waitLocked(&st.wcond)
 	}
 	st.writing = true
 	defer func() {
@@ -141,19 +155,22 @@ func (st *Stream) Write(p []byte) (int, error) {
 		if err := st.writeErrLocked(); err != nil {
 			return n, err
 		}
-		k := min(len(p)-n, st.roomLocked())
-		if k > 0 {
-			st.out.append(p[n:n+k], &s.pool)
-			st.sendWin -= uint32(k)
+		k := s.placeLocked(st, p[n:n+int(max(0, min(int64(len(p)-n), st.sendWin)))])
+		if k == 0 {
+			k = min(len(p)-n, st.roomLocked())
+			st.out.append(p[n:n+k], s.cfg.Pool)
 			s.queued += k
-			n += k
-			s.scheduleLocked(st)
+			if k > 0 {
+				s.scheduleLocked(st)
+			}
 		}
+		st.sendWin -= int64(k)
+		n += k
 		if n == len(p) {
 			return n, nil
 		}
 		if k == 0 {
-			st.wcond.Wait()
+			s.waitLocked(&st.wcond)
 		}
 	}
 }
@@ -164,7 +181,7 @@ func (st *Stream) roomLocked() int {
 	if st.s.queued >= maxQueued {
 		limit = fairQueue
 	}
-	return min(max(0, limit-st.out.n), int(st.sendWin))
+	return max(0, min(limit-st.out.n, int(st.sendWin)))
 }
 
 func (st *Stream) writeErrLocked() error {
@@ -185,7 +202,7 @@ func (st *Stream) writeErrLocked() error {
 func (st *Stream) CloseWrite() error {
 	s := st.s
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer s.unlock()
 	switch {
 	case st.noMore:
 		return nil
@@ -210,7 +227,7 @@ func (st *Stream) endWriteLocked() {
 func (st *Stream) Close() error {
 	s := st.s
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer s.unlock()
 	if st.closed {
 		return nil
 	}
@@ -235,16 +252,19 @@ func (st *Stream) Close() error {
 // Abort ends both directions at once: what is queued or unread is discarded,
 // and the peer reads an error, unless FIN had gone out before. Returns nil.
 // It may be called after Close, and any number of times.
-func (st *Stream) Abort() error {
+func (st *Stream) Abort() error { return st.Reset(ReasonNone) }
+
+// Reset is Abort with a reason, which the peer is told.
+func (st *Stream) Reset(reason Reason) error {
 	st.s.mu.Lock()
-	defer st.s.mu.Unlock()
+	defer st.s.unlock()
 	st.closed = true
-	st.abortLocked(net.ErrClosed)
+	st.abortLocked(net.ErrClosed, reason)
 	return nil
 }
 
 // abortLocked resets the stream from our side, for err.
-func (st *Stream) abortLocked(err error) {
+func (st *Stream) abortLocked(err error, reason Reason) {
 	st.rd.stopLocked()
 	st.wr.stopLocked()
 	st.dropInLocked()
@@ -258,9 +278,10 @@ func (st *Stream) abortLocked(err error) {
 	st.finDue, st.grant = false, 0
 	st.leaveBacklogLocked()
 	if !st.recvDone || !st.sendDone {
-		st.resetDue = true
+		st.resetDue, st.reason = true, reason
 		st.s.scheduleLocked(st)
 	}
+	st.breakLocked(err)
 	st.settleLocked()
 	st.rcond.Broadcast()
 	st.wcond.Broadcast()
@@ -279,7 +300,7 @@ func (st *Stream) SetWriteDeadline(t time.Time) error { return st.setDeadlines(t
 
 func (st *Stream) setDeadlines(t time.Time, rd, wr *deadline) error {
 	st.s.mu.Lock()
-	defer st.s.mu.Unlock()
+	defer st.s.unlock()
 	if st.closed {
 		return net.ErrClosed
 	}
@@ -292,100 +313,22 @@ func (st *Stream) setDeadlines(t time.Time, rd, wr *deadline) error {
 	return nil
 }
 
-// answeredLocked notes that the peer knows of our open.
-func (st *Stream) answeredLocked() {
-	if st.unacked {
-		st.unacked = false
-		st.s.unacked--
-		notify(st.s.mayOpen)
+// Notify has f called, once, when anything arrives for the stream: data, its
+// end, a reset, the end of the session; at once if that is so already. f runs
+// on a goroutine of the session with no lock held, and must not wait. silent
+// takes f back, and reports that nothing has arrived.
+func (st *Stream) Notify(f func()) (silent func() bool) {
+	st.s.mu.Lock()
+	defer st.s.unlock()
+	st.event = f
+	if st.in.n > 0 || st.recvDone || st.rerr != nil {
+		st.happenedLocked()
 	}
-}
-
-// finLocked takes the peer's FIN. A second one means nothing.
-func (st *Stream) finLocked() {
-	if st.recvDone {
-		return
-	}
-	st.gotFIN, st.recvDone = true, true
-	st.grant = 0
-	st.settleLocked()
-	st.rcond.Broadcast()
-}
-
-// resetLocked takes the peer's RST. If its FIN came first, what it sent is
-// complete and stays.
-func (st *Stream) resetLocked() {
-	if !st.gotFIN {
-		st.dropInLocked()
-		if st.rerr == nil {
-			st.rerr = ErrReset
-		}
-	}
-	if st.werr == nil {
-		st.werr = ErrReset
-	}
-	st.dropOutLocked()
-	st.opening, st.acking, st.grant, st.finDue, st.resetDue = false, false, 0, false, false
-	st.recvDone, st.sendDone = true, true
-	st.s.ready.remove(st)
-	st.leaveBacklogLocked()
-	st.settleLocked()
-	st.rcond.Broadcast()
-	st.wcond.Broadcast()
-}
-
-// refuseLocked answers data that nobody will read: RST, after FIN.
-func (st *Stream) refuseLocked() {
-	st.resetDue = true
-	st.s.scheduleLocked(st)
-}
-
-// dieLocked takes the end of the session. What has arrived can still be read.
-func (st *Stream) dieLocked(err error) {
-	if st.rerr == nil && !st.gotFIN {
-		st.rerr = err
-	}
-	if st.werr == nil {
-		st.werr = err
-	}
-	st.rd.stopLocked()
-	st.wr.stopLocked()
-	st.rcond.Broadcast()
-	st.wcond.Broadcast()
-}
-
-// settleLocked forgets the stream when both directions have ended and nothing
-// is left to read.
-func (st *Stream) settleLocked() {
-	if st.ended || !st.recvDone || !st.sendDone || st.in.n > 0 {
-		return
-	}
-	st.ended = true
-	st.dropInLocked() // what an empty buffer keeps
-	st.dropOutLocked()
-	st.answeredLocked()
-	st.s.ready.remove(st)
-	delete(st.s.streams, st.id)
-}
-
-func (st *Stream) dropInLocked() int {
-	st.s.held -= st.in.held
-	return st.in.drop(&st.s.pool)
-}
-
-func (st *Stream) dropOutLocked() {
-	st.s.queued -= st.out.drop(&st.s.pool)
-}
-
-// leaveBacklogLocked takes a stream out that was given up before Accept, so
-// that opens and resets in turn do not pile up in front of the application.
-func (st *Stream) leaveBacklogLocked() {
-	if !st.waiting {
-		return
-	}
-	st.waiting = false
-	b := &st.s.backlog
-	if i := slices.Index(*b, st); i >= 0 {
-		*b = slices.Delete(*b, i, i+1)
+	return func() bool {
+		st.s.mu.Lock()
+		defer st.s.unlock()
+		kept := st.event != nil
+		st.event = nil
+		return kept
 	}
 }

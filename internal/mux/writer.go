@@ -1,20 +1,22 @@
 package mux
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"runtime"
 	"slices"
 	"time"
 )
 
 const (
 	maxRaw    = 64 << 10 // bytes in one write to the connection
-	maxFrame  = 16 << 10 // bytes of one data frame
+	maxTurn   = 16 << 10 // bytes of a stream at its turn
 	minFrame  = 1 << 10  // a data frame is not cut to less than that to fit a write
 	frameRoom = 4 * headerSize
+	reserve   = 1 << 10 // of a write, for what the session itself says
+	maxInline = 4       // writes in a row by one who has other things to do
 )
 
 // Bounds of what streams have queued: a Write waits while its stream holds
@@ -26,43 +28,223 @@ const (
 	maxQueued = 256 << 10
 )
 
-// writeLoop writes what is queued until the session is dead.
-func (s *Session) writeLoop() {
-	defer close(s.writerDone)
-	for {
-		out, last := s.nextWrite()
-		if len(out) > 0 {
-			if err := s.write(out, last); err != nil {
-				s.endWrite(err)
-				return
-			}
+// outbox is what a session has to send. Data goes straight to raw while nobody
+// waits for a turn, and else to its stream's buffer; so streams that want to
+// send much share the connection, and a byte that meets no other is copied
+// once. Guarded by Session.mu.
+//
+// One goroutine writes at a time. Whoever makes something due writes it in
+// passing, as far as that needs no wait: flush. What would need one is left to
+// writeLoop, a goroutine that lives until the connection takes bytes again and
+// nothing is due.
+type outbox struct {
+	raw  []byte  // frames of the next write; nil when there are none
+	tail *Stream // whose data frame is the last of raw, and may grow; or nil
+	head int     // where its header is
+
+	ready    ring
+	queued   int // bytes in the streams' send buffers, but for spliced ones
+	pongs    []uint32
+	resets   idQueue
+	pingDue  bool
+	pings    uint32 // sent
+	awayDue  bool
+	awaySent bool
+	peerAway bool
+
+	writing  bool      // somebody writes
+	promised bool      // somebody will flush
+	ends     []*Splice // whose FIN is in the write under way
+}
+
+// pendingLocked reports whether there is something to write.
+func (s *Session) pendingLocked() bool {
+	return len(s.raw) > 0 || s.ready.first != nil || s.pingDue || s.awayDue || len(s.pongs) > 0 || len(s.resets.runs) > 0
+}
+
+// claimFlushLocked reports whether the caller has to call flush once it has
+// unlocked.
+func (s *Session) claimFlushLocked() bool {
+	if s.writing || s.promised || s.state != live || !s.pendingLocked() {
+		return false
+	}
+	s.promised = true
+	return true
+}
+
+// flush writes what is due until that would need a wait.
+func (s *Session) flush() {
+	s.mu.Lock()
+	s.promised = false
+	for i := 0; s.state == live && !s.writing && s.pendingLocked(); i++ {
+		if s.wire.try == nil || i == maxInline {
+			s.startWriterLocked(false)
+			break
 		}
-		if last {
+		out := s.takeLocked()
+		if len(out) == 0 {
+			s.wroteLocked(out)
+			continue
+		}
+		s.mu.Unlock()
+		left, err := s.wire.try.TryWrite(out)
+		s.mu.Lock()
+		s.wroteLocked(out)
+		if err != nil {
+			s.mu.Unlock()
+			s.endWrite(err)
+			s.mu.Lock()
+			break
+		}
+		if left && s.state == live {
+			s.startWriterLocked(true)
+		}
+	}
+	s.unlockQuiet()
+}
+
+// unlockQuiet unlocks where nothing can have become due that is not claimed.
+func (s *Session) unlockQuiet() {
+	after := s.after
+	s.after = nil
+	s.mu.Unlock()
+	for _, f := range after {
+		f()
+	}
+}
+
+// takeLocked returns the bytes of the next write; the caller is the writer
+// until wroteLocked.
+func (s *Session) takeLocked() []byte {
+	s.gatherLocked()
+	out := s.raw
+	s.raw, s.tail = nil, nil
+	s.writing = true
+	return out
+}
+
+// wroteLocked takes the bytes back.
+func (s *Session) wroteLocked(out []byte) {
+	s.writing = false
+	s.quiet.Broadcast()
+	if cap(out) > 0 {
+		s.cfg.Pool.put(out)
+	}
+	for _, j := range s.ends {
+		s.after = append(s.after, j.endDirection)
+	}
+	s.ends = s.ends[:0]
+}
+
+// startWriterLocked hands the writing over. The session is live, so its reader
+// is there and Close's Wait waits for this goroutine, too.
+func (s *Session) startWriterLocked(left bool) {
+	s.writing = true
+	s.wg.Go(func() { s.writeLoop(left) })
+}
+
+// writeLoop writes, and waits for the connection where it must, until nothing
+// is due. left: TryWrite has left something.
+func (s *Session) writeLoop(left bool) {
+	for {
+		if left {
+			if err := s.blockingWrite(nil); err != nil {
+				s.endWrite(err)
+			}
+			left = false
+		}
+		s.mu.Lock()
+		if s.state != live || !s.pendingLocked() {
+			s.writing = false
+			s.quiet.Broadcast()
+			s.unlockQuiet()
 			return
+		}
+		out := s.takeLocked()
+		s.mu.Unlock()
+		var err error
+		if len(out) > 0 {
+			err = s.blockingWrite(out)
+		}
+		s.mu.Lock()
+		s.wroteLocked(out)
+		s.writing = true
+		s.unlockQuiet()
+		if err != nil {
+			s.endWrite(err)
 		}
 	}
 }
 
-// write performs one write; the last one is followed by the half-close.
-func (s *Session) write(out []byte, last bool) error {
-	timeout := s.cfg.WriteTimeout
-	if last {
-		timeout = flushTimeout
-	}
-	if err := s.conn.SetWriteDeadline(time.Now().Add(timeout)); err != nil {
+// blockingWrite writes out, or what TryWrite has left, within WriteTimeout.
+func (s *Session) blockingWrite(out []byte) error {
+	if err := s.wire.SetWriteDeadline(time.Now().Add(s.cfg.WriteTimeout)); err != nil {
 		return err
 	}
-	if _, err := s.conn.Write(out); err != nil {
+	if out == nil {
+		return s.wire.try.Flush()
+	}
+	_, err := s.wire.Write(out)
+	return err
+}
+
+// finish is the last writer: what is queued, then the go-away that the state
+// asks for, then the half-close, all within flushTimeout.
+func (s *Session) finish() {
+	defer close(s.writerDone)
+	s.mu.Lock()
+	for s.writing {
+		s.quiet.Wait()
+	}
+	s.writing = true
+	s.mu.Unlock()
+	err := s.wire.SetWriteDeadline(time.Now().Add(flushTimeout))
+	for err == nil {
+		s.mu.Lock()
+		if s.state != draining || !s.pendingLocked() {
+			s.unlockQuiet()
+			break
+		}
+		out := s.takeLocked()
+		s.mu.Unlock()
+		_, err = s.wire.Write(out)
+		s.mu.Lock()
+		s.wroteLocked(out)
+		s.writing = true
+		s.unlockQuiet()
+	}
+	if err == nil {
+		err = s.leave()
+	}
+	if err != nil {
+		s.endWrite(err)
+	}
+}
+
+// leave sends the go-away, and if the session ends in order the half-close:
+// the peer has to see the end to end its side, and the reader waits for that.
+func (s *Session) leave() error {
+	code := uint32(goAwayNormal)
+	s.mu.Lock()
+	state := s.state
+	switch {
+	case state == dead:
+		s.mu.Unlock()
+		return nil
+	case errors.Is(s.err, ErrFlood):
+		code = goAwayCalm
+	case state == refusing:
+		code = goAwayProtocol
+	}
+	s.mu.Unlock()
+	_, err := s.wire.Write(header{typ: typeGoAway, length: code}.appendTo(nil))
+	if err != nil || state == refusing {
 		return err
 	}
-	if !last {
+	if c, ok := s.wire.Conn.(interface{ CloseWrite() error }); ok && c.CloseWrite() == nil {
 		return nil
 	}
-	// The peer has to see the end to end its side; the reader waits for that.
-	if c, ok := s.conn.(interface{ CloseWrite() error }); ok && c.CloseWrite() == nil {
-		return nil
-	}
-	return s.conn.Close()
+	return s.wire.Close()
 }
 
 // endWrite gives the session the writer's error and closes the connection.
@@ -78,79 +260,91 @@ func (s *Session) endWrite(err error) {
 		err = io.EOF // the peer announced its end, and nothing is lost by it
 	}
 	s.endLocked(dead, err)
-	s.mu.Unlock()
-	s.hangUp()
+	s.unlock()
+	s.wire.hangUp()
 }
 
-// nextWrite waits for something to send. After the last write there is none.
-func (s *Session) nextWrite() (out []byte, last bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.writing = false
-	for {
-		switch s.state {
-		case dead:
-			return nil, true
-		case refusing:
-			return header{typ: typeGoAway, length: goAwayProtocol}.appendTo(nil), true
-		}
-		s.raw = s.gatherLocked(s.raw[:0])
-		if len(s.raw) > 0 {
-			s.writing = true
-			return s.raw, false
-		}
-		if s.state == draining {
-			return header{typ: typeGoAway, length: goAwayNormal}.appendTo(nil), true
-		}
-		s.work.Wait()
-		// Whoever is ready to run may add a frame first: with 64 calls in flight
-		// that is four times as many calls (BenchmarkCalls).
-		s.mu.Unlock()
-		runtime.Gosched()
-		s.mu.Lock()
-	}
-}
-
-// gatherLocked appends frames for one write: those of the session first, then
-// those of the streams in turn.
-func (s *Session) gatherLocked(b []byte) []byte {
+// gatherLocked fills raw: what the session has to say, then the streams in
+// turn.
+func (s *Session) gatherLocked() {
 	if s.awayDue {
 		s.awayDue, s.awaySent = false, true
-		b = header{typ: typeGoAway, length: goAwayNormal}.appendTo(b)
+		s.frameOutLocked(header{typ: typeGoAway, length: goAwayNormal})
 	}
 	if s.pingDue {
 		s.pingDue = false
 		s.pings++
-		b = header{typ: typePing, flags: flagSYN, length: s.pings}.appendTo(b)
+		s.frameOutLocked(header{typ: typePing, flags: flagSYN, length: s.pings})
 	}
 	for _, v := range s.pongs {
-		b = header{typ: typePing, flags: flagACK, length: v}.appendTo(b)
+		s.frameOutLocked(header{typ: typePing, flags: flagACK, length: v})
 	}
 	s.pongs = s.pongs[:0]
-	for len(b) < maxRaw/2 { // the rest is for those who behave
+	for i := 0; i < 16 || len(s.raw) < maxRaw/2; i++ { // the rest is for those who behave
 		id, ok := s.resets.pop()
 		if !ok {
 			break
 		}
-		b = header{typ: typeWindow, flags: flagRST, id: id}.appendTo(b)
+		s.frameOutLocked(header{typ: typeWindow, flags: flagRST, id: id, length: uint32(ReasonBusy)})
 	}
 	for st := s.ready.front(); st != nil; st = s.ready.front() {
-		room := maxRaw - len(b) - frameRoom
+		room := maxRaw - len(s.raw) - frameRoom
 		if room < minFrame {
 			break
 		}
 		s.ready.remove(st)
-		b = st.emitLocked(b, room)
-		if st.out.n > 0 {
+		st.emitLocked(room)
+		if st.sendableLocked() > 0 {
 			s.ready.push(st)
 		}
 	}
-	return b
+}
+
+// frameOutLocked appends a frame without data to raw.
+func (s *Session) frameOutLocked(h header) {
+	s.rawLocked()
+	s.raw, s.tail = h.appendTo(s.raw), nil
+}
+
+func (s *Session) rawLocked() {
+	if s.raw == nil {
+		s.raw = s.cfg.Pool.get(maxRaw)
+	}
+}
+
+// dataOutLocked makes room for n bytes of data of st in raw, in a frame of
+// their own or as more of the last one, and returns it.
+func (s *Session) dataOutLocked(st *Stream, n int) []byte {
+	s.rawLocked()
+	if s.tail == st {
+		old := binary.BigEndian.Uint32(s.raw[s.head+8:])
+		binary.BigEndian.PutUint32(s.raw[s.head+8:], old+uint32(n))
+	} else {
+		s.tail, s.head = st, len(s.raw)
+		s.raw = header{typ: typeData, id: st.id, length: uint32(n)}.appendTo(s.raw)
+	}
+	k := len(s.raw)
+	s.raw = slices.Grow(s.raw, n)[:k+n]
+	return s.raw[k:]
+}
+
+// placeLocked puts as much of p as can go with the next write straight into
+// raw, and returns how much: nothing if anybody waits for a turn.
+func (s *Session) placeLocked(st *Stream, p []byte) int {
+	if s.ready.first != nil || st.out.n > 0 {
+		return 0
+	}
+	n := min(len(p), maxRaw-reserve-len(s.raw)-headerSize)
+	if n <= 0 || n < len(p) && n < minFrame {
+		return 0
+	}
+	copy(s.dataOutLocked(st, n), p)
+	return n
 }
 
 // emitLocked appends what st has to send, in order: SYN or ACK and the window,
-// at most maxFrame bytes of data, FIN, RST.
-func (st *Stream) emitLocked(b []byte, room int) []byte {
+// data for one turn, FIN, RST.
+func (st *Stream) emitLocked(room int) {
 	s := st.s
 	if st.opening || st.acking || st.grant > 0 {
 		h := header{typ: typeWindow, id: st.id, length: st.grant}
@@ -161,74 +355,42 @@ func (st *Stream) emitLocked(b []byte, room int) []byte {
 			h.flags = flagACK
 		}
 		st.recvWin += st.grant
+		s.widest = max(s.widest, st.recvWin)
 		st.opening, st.acking, st.grant = false, false, 0
-		b = h.appendTo(b)
+		s.frameOutLocked(h)
 	}
-	if n := min(st.out.n, maxFrame, room); n > 0 {
-		b = header{typ: typeData, id: st.id, length: uint32(n)}.appendTo(b)
-		k := len(b)
-		b = slices.Grow(b, n)[:k+n]
-		st.out.read(b[k:], &s.pool)
-		s.queued -= n
+	if n := min(st.sendableLocked(), maxTurn, room); n > 0 {
+		st.out.read(s.dataOutLocked(st, n), s.cfg.Pool)
+		if st.pair == nil {
+			s.queued -= n
+		} else {
+			st.chargeLocked()
+		}
 		st.wcond.Broadcast()
 	}
 	if st.out.n == 0 && st.finDue {
 		// A frame of its own: hashicorp/yamux takes a FIN that stands on a data
 		// frame before the data.
 		st.finDue, st.sendDone = false, true
-		b = header{typ: typeWindow, flags: flagFIN, id: st.id}.appendTo(b)
+		s.frameOutLocked(header{typ: typeWindow, flags: flagFIN, id: st.id})
+		if st.pair != nil {
+			s.ends = append(s.ends, st.pair)
+		}
 	}
 	if st.resetDue && !st.finDue {
 		st.resetDue, st.sendDone, st.recvDone = false, true, true
-		b = header{typ: typeWindow, flags: flagRST, id: st.id}.appendTo(b)
+		s.frameOutLocked(header{typ: typeWindow, flags: flagRST, id: st.id, length: uint32(st.reason)})
 	}
 	st.settleLocked()
-	return b
 }
+
+// sendableLocked returns how many queued bytes the peer's window allows. Only
+// a spliced stream can have queued more.
+func (st *Stream) sendableLocked() int { return max(0, st.out.n+int(min(0, st.sendWin))) }
 
 // scheduleLocked gives st a turn.
 func (s *Session) scheduleLocked(st *Stream) {
 	if !st.ended {
 		s.ready.push(st)
-		s.work.Signal()
 	}
-}
-
-// ring is the streams that have something to send, each at most once.
-type ring struct {
-	first, last *Stream
-}
-
-func (r *ring) front() *Stream { return r.first }
-
-// push appends st unless it is there.
-func (r *ring) push(st *Stream) {
-	if st.inRing {
-		return
-	}
-	st.inRing, st.prev, st.next = true, r.last, nil
-	if r.last == nil {
-		r.first = st
-	} else {
-		r.last.next = st
-	}
-	r.last = st
-}
-
-// remove takes st out if it is there.
-func (r *ring) remove(st *Stream) {
-	if !st.inRing {
-		return
-	}
-	if st.prev == nil {
-		r.first = st.next
-	} else {
-		st.prev.next = st.next
-	}
-	if st.next == nil {
-		r.last = st.prev
-	} else {
-		st.next.prev = st.prev
-	}
-	st.inRing, st.prev, st.next = false, nil, nil
 }

@@ -1,0 +1,143 @@
+package mux
+
+import (
+	"net"
+	"slices"
+)
+
+// answeredLocked notes that the peer knows of our open.
+func (st *Stream) answeredLocked() {
+	if st.unacked {
+		st.unacked = false
+		st.s.unacked--
+		notify(st.s.mayOpen)
+	}
+}
+
+// finLocked takes the peer's FIN. A second one means nothing.
+func (st *Stream) finLocked() {
+	if st.recvDone {
+		return
+	}
+	st.gotFIN, st.recvDone = true, true
+	st.grant = 0
+	st.settleLocked()
+	st.rcond.Broadcast()
+	st.happenedLocked()
+}
+
+// resetLocked takes the peer's RST. If its FIN came first, what it sent is
+// complete and stays.
+func (st *Stream) resetLocked(reason Reason) {
+	err := &ResetError{Reason: reason}
+	if !st.gotFIN {
+		st.dropInLocked()
+		if st.rerr == nil {
+			st.rerr = err
+		}
+	}
+	if st.werr == nil {
+		st.werr = err
+	}
+	st.dropOutLocked()
+	st.opening, st.acking, st.grant, st.finDue, st.resetDue = false, false, 0, false, false
+	st.recvDone, st.sendDone = true, true
+	st.s.ready.remove(st)
+	st.leaveBacklogLocked()
+	st.breakLocked(err)
+	st.settleLocked()
+	st.rcond.Broadcast()
+	st.wcond.Broadcast()
+	st.happenedLocked()
+}
+
+// refuseLocked answers data that nobody will read: RST, after FIN.
+func (st *Stream) refuseLocked() {
+	st.resetDue = true
+	st.s.scheduleLocked(st)
+}
+
+// dieLocked takes the end of the session. What has arrived can still be read.
+func (st *Stream) dieLocked(err error) {
+	if st.rerr == nil && !st.gotFIN {
+		st.rerr = err
+	}
+	if st.werr == nil {
+		st.werr = err
+	}
+	st.rd.stopLocked()
+	st.wr.stopLocked()
+	if st.pair != nil { // nobody reads or writes it but its session
+		st.dropInLocked()
+		st.dropOutLocked()
+		st.breakLocked(err)
+	}
+	st.rcond.Broadcast()
+	st.wcond.Broadcast()
+	st.happenedLocked()
+}
+
+// lingerLocked resets a closed stream whose peer has not ended its side
+// between two ticks: nobody will read what it may still send.
+func (st *Stream) lingerLocked() {
+	switch {
+	case !st.closed || !st.sendDone || st.recvDone:
+	case st.lingers:
+		st.abortLocked(net.ErrClosed, ReasonNone)
+	default:
+		st.lingers = true
+	}
+}
+
+// happenedLocked is what Notify waits for.
+func (st *Stream) happenedLocked() {
+	if st.event != nil {
+		st.s.after = append(st.s.after, st.event)
+		st.event = nil
+	}
+}
+
+// settleLocked forgets the stream when both directions have ended and nothing
+// is left to read.
+func (st *Stream) settleLocked() {
+	if st.ended || !st.recvDone || !st.sendDone || st.in.n > 0 {
+		return
+	}
+	st.ended = true
+	st.dropInLocked() // what an empty buffer keeps
+	st.dropOutLocked()
+	st.answeredLocked()
+	st.s.ready.remove(st)
+	if st.s.tail == st {
+		st.s.tail = nil
+	}
+	st.s.widened -= int(st.window - initialWindow)
+	delete(st.s.streams, st.id)
+}
+
+func (st *Stream) dropInLocked() int {
+	n := st.in.drop(st.s.cfg.Pool)
+	st.chargeLocked()
+	return n
+}
+
+func (st *Stream) dropOutLocked() {
+	n := st.out.drop(st.s.cfg.Pool)
+	if st.pair == nil {
+		st.s.queued -= n
+	}
+	st.chargeLocked()
+}
+
+// leaveBacklogLocked takes a stream out that was given up before Accept, so
+// that opens and resets in turn do not pile up in front of the application.
+func (st *Stream) leaveBacklogLocked() {
+	if !st.waiting {
+		return
+	}
+	st.waiting = false
+	b := &st.s.backlog
+	if i := slices.Index(*b, st); i >= 0 {
+		*b = slices.Delete(*b, i, i+1)
+	}
+}
