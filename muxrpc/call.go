@@ -57,6 +57,15 @@ func (c *Call) Reply(v any) error {
 	return c.answer(Packet{Flags: flags, Req: -c.id, Body: body})
 }
 
+// ReplyJSON is Reply with one JSON text made of parts, which is neither checked nor copied: nobody may change the parts any more.
+// It is for what was written once and is sent to many.
+func (c *Call) ReplyJSON(parts ...[]byte) error {
+	if c.stream != nil {
+		return errKind
+	}
+	return c.answer(Packet{Flags: FlagJSON, Req: -c.id}, parts...)
+}
+
 // Fail answers with an error: a *[RemoteError] in err's chain as it is, any other as {"name":"internal","message":"internal
 // error"}. On a stream it is Stream().Abort(err).
 func (c *Call) Fail(err error) error {
@@ -67,7 +76,8 @@ func (c *Call) Fail(err error) error {
 	return c.answer(Packet{Flags: FlagJSON | FlagEnd, Req: -c.id, Body: encodeError(err)})
 }
 
-func (c *Call) answer(p Packet) error {
+// answer sends the one answer of an async call; more is the rest of p's body.
+func (c *Call) answer(p Packet, more ...[]byte) error {
 	c.s.mu.Lock()
 	again := c.answered
 	c.answered = true
@@ -75,7 +85,7 @@ func (c *Call) answer(p Packet) error {
 	if again {
 		return errAnswered
 	}
-	_, err := c.s.out.send(p, nil)
+	_, err := c.s.send(p, nil, more...)
 	c.s.queued()
 	c.forget()
 	return err
@@ -149,12 +159,12 @@ func (s *Session) Call(ctx context.Context, method string, arg, result any) erro
 		return err
 	}
 	answer := make(chan Packet, 1)
-	id, err := s.begin(func(id int32) { s.calls[id] = answer })
+	id, err := s.begin(func(id int32) { put(&s.calls, id, answer) })
 	if err != nil {
 		return fmt.Errorf("calling %s: %w", method, err)
 	}
 	defer s.forgetCall(id)
-	sent, err := s.out.send(Packet{Flags: FlagJSON, Req: id, Body: body}, ctx.Done())
+	sent, err := s.send(Packet{Flags: FlagJSON, Req: id, Body: body}, ctx.Done())
 	if err != nil {
 		return fmt.Errorf("calling %s: %w", method, s.goneErr())
 	}

@@ -16,7 +16,8 @@ const (
 
 // Conn is the byte path of a session. Read returns io.EOF only at a clean end of the peer's direction. If it also has
 // WriteBuffers(bufs ...[]byte) (int, error), header and body of a packet are handed over as separate buffers, so that a box
-// boundary falls between them.
+// boundary falls between them. If it also has TryWriteBuffers, which takes what it can without waiting, the sender of a packet
+// writes it itself; else a goroutine does that lives while there is something to write.
 type Conn interface {
 	io.ReadWriteCloser
 	SetWriteDeadline(time.Time) error
@@ -63,6 +64,8 @@ type Config struct {
 	// control by the transport. Meant for a lane that carries one stream: a consumer that makes a call on the same session while
 	// it does not Recv waits for itself.
 	BlockReceive bool
+	// Manual leaves the reading to the caller, who calls Session.Serve: a session that is idle then has no goroutine of its own.
+	Manual bool
 }
 
 // withDefaults returns c with its zero fields set.

@@ -16,17 +16,47 @@ import (
 type conn struct {
 	*testnet.Conn
 	cut, peerCut *atomic.Bool
+	in, out      *atomic.Int64 // bytes on the way
+	size         int64
 }
 
 // pipe returns two conns with size bytes of buffer each way.
 func pipe(size int) (a, b *conn) {
 	x, y := testnet.PipeSize(size)
 	var cx, cy atomic.Bool
-	return &conn{x, &cx, &cy}, &conn{y, &cy, &cx}
+	var xy, yx atomic.Int64
+	return &conn{x, &cx, &cy, &yx, &xy, int64(size)}, &conn{y, &cy, &cx, &xy, &yx, int64(size)}
+}
+
+// Write counts what is on the way. One of each conn is under way at a time.
+func (c *conn) Write(b []byte) (int, error) {
+	c.out.Add(int64(len(b))) // before the other end can read it
+	return c.Conn.Write(b)
+}
+
+// tryConn is a conn that has TryWriteBuffers.
+type tryConn struct{ *conn }
+
+// TryWriteBuffers takes what fits.
+func (c tryConn) TryWriteBuffers(bufs ...[]byte) (n int, err error) {
+	for _, b := range bufs {
+		room := c.size - c.out.Load()
+		k := min(len(b), int(max(0, room)))
+		if k > 0 {
+			if _, err := c.Write(b[:k]); err != nil {
+				return n, err
+			}
+		}
+		if n += k; k < len(b) {
+			return n, nil
+		}
+	}
+	return n, nil
 }
 
 func (c *conn) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
+	c.in.Add(int64(-n))
 	if err == io.EOF && c.peerCut.Load() {
 		err = io.ErrUnexpectedEOF
 	}

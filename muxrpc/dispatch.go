@@ -90,7 +90,7 @@ func (s *Session) admit(c *Call) *RemoteError {
 	}
 	s.mu.Lock()
 	if !s.leaving && s.err == nil {
-		s.served[c.id] = c
+		put(&s.served, c.id, c)
 		s.open++
 		s.mu.Unlock()
 		return nil
@@ -106,7 +106,7 @@ func (s *Session) admit(c *Call) *RemoteError {
 func (s *Session) refuse(p Packet, err *RemoteError) {
 	s.refused.Add(1)
 	flags := FlagJSON | FlagEnd | p.Flags&FlagStream
-	if ok, _ := s.out.send(Packet{Flags: flags, Req: -p.Req, Body: encodeError(err)}, nil); !ok {
+	if ok, _ := s.send(Packet{Flags: flags, Req: -p.Req, Body: encodeError(err)}, nil); !ok {
 		s.dropped.Add(1) // our goodbye is out, or the session is dead
 	}
 }

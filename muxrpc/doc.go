@@ -17,8 +17,9 @@
 //
 // # Sessions
 //
-// A [Session] runs one such path. It has two goroutines, one that reads and one that writes, and those that handlers start
-// with [Call.Go]; [Session.Close] waits for all of them. Calls from the peer go to Config.Handler on the reading goroutine, in
+// A [Session] runs one such path. It has a goroutine that reads (with Config.Manual the caller's, in [Session.Serve]), one that
+// writes while the conn cannot take what there is without waiting, and those that handlers start with [Call.Go]; [Session.Close]
+// waits for all of them. Calls from the peer go to Config.Handler on the reading goroutine, in
 // the order in which they came. What waits to be written is bounded by Config.MaxPending: whoever sends waits for
 // room, a handler on the reading goroutine too, so the calls of a peer that does not read its answers are not read either.
 //

@@ -22,6 +22,7 @@ var (
 
 	errAnswered  = errors.New("muxrpc: call already answered")
 	errSendEnded = errors.New("muxrpc: sending side of the stream has ended")
+	errServed    = errors.New("muxrpc: session is served already")
 	errKind      = errors.New("muxrpc: wrong kind of call")
 )
 

@@ -24,7 +24,7 @@ func FuzzSession(f *testing.F) {
 		synctest.Test(t, func(t *testing.T) {
 			a, b := pipe(1 << 20)
 			limit := muxrpc.NewLimit(8)
-			s := muxrpc.NewSession(b, muxrpc.Config{Handler: muxrpc.HandlerFunc(func(c *muxrpc.Call) {
+			s := muxrpc.NewSession(tryConn{b}, muxrpc.Config{Handler: muxrpc.HandlerFunc(func(c *muxrpc.Call) {
 				if c.Name() == "echo" && c.Type() == "async" && len(c.Args()) == 0 {
 					c.Reply(nil)
 					return

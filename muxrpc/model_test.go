@@ -135,7 +135,11 @@ func (m *machine) ended(t *rapid.T, here, there *end, reason error) {
 
 func TestStateMachine(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		x, y := pipe(64 << 10)
+		a, b := pipe(64 << 10)
+		x, y := muxrpc.Conn(a), muxrpc.Conn(b)
+		if rapid.Bool().Draw(t, "tries") {
+			x, y = tryConn{a}, tryConn{b}
+		}
 		limit := muxrpc.NewLimit(64)
 		m := &machine{served: [2]keeper{keep(), keep()}}
 		m.sessions[0] = muxrpc.NewSession(x, muxrpc.Config{Handler: m.served[0], Limit: limit})

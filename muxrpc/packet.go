@@ -52,9 +52,10 @@ func (p Packet) isStream() bool { return p.Flags&FlagStream != 0 }
 // header is the wire form of everything but the body.
 type header [headerSize]byte
 
-func (p Packet) header() (h header) {
+// header is the header of p with a body of size bytes.
+func (p Packet) header(size int) (h header) {
 	h[0] = p.Flags & flagsMask
-	binary.BigEndian.PutUint32(h[1:5], uint32(len(p.Body)))
+	binary.BigEndian.PutUint32(h[1:5], uint32(size))
 	binary.BigEndian.PutUint32(h[5:9], uint32(p.Req))
 	return h
 }
@@ -118,10 +119,10 @@ type buffersWriter interface {
 // of it, so that a box boundary falls between them (PROTOCOL.md §4); else they are one Write. A packet with an empty
 // body is refused unless it is the goodbye, because stock peers take every empty body for one.
 func WritePacket(w io.Writer, p Packet) error {
-	if err := p.check(); err != nil {
+	if err := p.check(len(p.Body)); err != nil {
 		return err
 	}
-	h := p.header()
+	h := p.header(len(p.Body))
 	if len(p.Body) == 0 {
 		_, err := w.Write(h[:])
 		return err
@@ -137,12 +138,12 @@ func WritePacket(w io.Writer, p Packet) error {
 	return err
 }
 
-// check reports whether p may be written.
-func (p Packet) check() error {
-	if len(p.Body) == 0 && !p.IsGoodbye() {
+// check reports whether p may be written with a body of size bytes.
+func (p Packet) check(size int) error {
+	if size == 0 && !p.IsGoodbye() {
 		return errEmptyBody
 	}
-	if int64(len(p.Body)) > math.MaxUint32 {
+	if int64(size) > math.MaxUint32 {
 		return ErrTooLarge
 	}
 	return nil

@@ -29,13 +29,15 @@ type Session struct {
 	cancel context.CancelCauseFunc
 	done   chan struct{} // closed when err is set
 	eof    chan struct{} // closed when the reader has returned
+	try    tryWriter     // conn, if it can
 	out    outbox
-	wg     sync.WaitGroup // reader, writer, Call.Go
+	wg     sync.WaitGroup // reader (but not in Serve), writer, Call.Go
 
 	dropped, refused, quota atomic.Uint64
 
 	mu       sync.Mutex
 	err      error // sticky; set once
+	reading  bool  // the reader has begun
 	leaving  bool  // Goodbye was called
 	forced   bool  // and its time is up
 	peerGone bool  // the peer's direction ended cleanly
@@ -50,22 +52,39 @@ type Session struct {
 }
 
 // NewSession runs muxrpc over conn, which belongs to the session from now on: it is closed or aborted when the
-// session ends. The caller must call Close, even after Done.
+// session ends. The caller must call Close, even after Done; with Config.Manual also Serve.
 func NewSession(conn Conn, cfg Config) *Session {
 	s := &Session{
-		conn:   conn,
-		cfg:    cfg.withDefaults(),
-		done:   make(chan struct{}),
-		eof:    make(chan struct{}),
-		calls:  make(map[int32]chan Packet),
-		opened: make(map[int32]*Stream),
-		served: make(map[int32]*Call),
+		conn: conn,
+		cfg:  cfg.withDefaults(),
+		done: make(chan struct{}),
+		eof:  make(chan struct{}),
 	}
+	s.try, _ = conn.(tryWriter)
 	s.ctx, s.cancel = context.WithCancelCause(root{})
-	s.out.init(s.cfg.MaxPending)
-	s.wg.Go(s.read)
-	s.wg.Go(s.write)
+	s.out.max = s.cfg.MaxPending
+	s.out.start = func() { s.wg.Go(s.write) }
+	if !cfg.Manual {
+		s.reading = true
+		s.wg.Go(s.read)
+	}
 	return s
+}
+
+// Serve reads on the caller's goroutine until the session has ended, and returns when all of its goroutines have; the error is
+// Err's. It is for sessions with Config.Manual, once.
+func (s *Session) Serve() error {
+	s.mu.Lock()
+	again := s.reading
+	s.reading = true
+	s.mu.Unlock()
+	if again {
+		return errServed
+	}
+	s.read()
+	<-s.done
+	s.wg.Wait()
+	return s.Err()
 }
 
 // root is the parent of a session's context: a session is begun without one, and only its own end cancels.
@@ -96,8 +115,15 @@ func (s *Session) Stats() Stats {
 // those of Call.Go too, whose contexts it cancels; so it must not be called from one of them. Idempotent.
 func (s *Session) Close() error {
 	s.finish(net.ErrClosed, s.conn.Abort)
-	s.wg.Wait()
 	<-s.done // whoever else ended it is through
+	s.mu.Lock()
+	reading := s.reading
+	s.reading = true
+	s.mu.Unlock()
+	if reading {
+		<-s.eof // the last that may start a goroutine
+	}
+	s.wg.Wait()
 	return nil
 }
 
@@ -126,6 +152,14 @@ func (s *Session) Goodbye(ctx context.Context) error {
 		s.advance()
 		return fmt.Errorf("muxrpc: saying goodbye: %w", context.Cause(ctx))
 	}
+}
+
+// put enters v in a table, which is made when it is needed: most sessions need one of theirs.
+func put[V any](table *map[int32]V, id int32, v V) {
+	if *table == nil {
+		*table = make(map[int32]V)
+	}
+	(*table)[id] = v
 }
 
 // streamsLocked lists the streams of both sides.
@@ -226,74 +260,7 @@ func (s *Session) goneErr() error {
 	return fmt.Errorf("muxrpc: session ended: %w", err)
 }
 
-// write is the writing goroutine. It alone ends our direction of the conn.
-func (s *Session) write() {
-	if err := s.writeQueue(); err != nil {
-		s.fail("writing packets", err)
-		return
-	}
-	if s.Err() != nil {
-		return
-	}
-	err := s.conn.SetWriteDeadline(time.Now().Add(s.cfg.WriteTimeout))
-	if err == nil {
-		err = s.conn.CloseWrite()
-	}
-	if err != nil {
-		s.fail("ending our direction", err)
-		return
-	}
-	linger := time.NewTimer(lingerTimeout)
-	defer linger.Stop()
-	select {
-	case <-s.eof:
-	case <-linger.C:
-	case <-s.done:
-		return
-	}
-	end := net.ErrClosed // our Goodbye did not wait any longer
-	s.mu.Lock()
-	if s.peerGone {
-		end = io.EOF
-	}
-	s.mu.Unlock()
-	s.finish(end, s.conn.Close)
-}
-
-// writeQueue writes until the queue is over, many packets at a time, header and body apart where the conn can.
-func (s *Session) writeQueue() error {
-	vector, _ := s.conn.(buffersWriter)
-	var batch []outgoing
-	var bufs [][]byte
-	var flat []byte
-	for {
-		batch = s.out.take(batch)
-		if len(batch) == 0 {
-			return nil
-		}
-		for cut := (cutter{batch: batch}); len(cut.batch) > 0; {
-			var size int
-			bufs, size = cut.next(bufs[:0])
-			err := s.conn.SetWriteDeadline(time.Now().Add(s.cfg.WriteTimeout))
-			if err == nil && vector != nil {
-				_, err = vector.WriteBuffers(bufs...)
-			} else if err == nil {
-				flat = flat[:0]
-				for _, b := range bufs {
-					flat = append(flat, b...)
-				}
-				_, err = s.conn.Write(flat)
-			}
-			if err != nil {
-				return err
-			}
-			s.out.written(size)
-		}
-		clear(bufs[:cap(bufs)])
-	}
-}
-
-// read is the reading goroutine.
+// read is the reading goroutine, or Serve's.
 func (s *Session) read() {
 	defer close(s.eof)
 	if s.cfg.First != nil {

@@ -24,7 +24,7 @@ func bubble(t *testing.T, name string, f func(t *testing.T)) {
 // against returns a session whose peer is the raw conn.
 func against(t *testing.T, cfg muxrpc.Config) (*muxrpc.Session, *conn) {
 	a, b := pipe(64 << 10)
-	s := muxrpc.NewSession(b, cfg)
+	s := muxrpc.NewSession(tryConn{b}, cfg)
 	t.Cleanup(func() { s.Close() })
 	return s, a
 }
@@ -33,7 +33,7 @@ func against(t *testing.T, cfg muxrpc.Config) (*muxrpc.Session, *conn) {
 func pair(t *testing.T) (a, b *muxrpc.Session) {
 	x, y := pipe(64 << 10)
 	cfg := muxrpc.Config{Handler: muxrpc.HandlerFunc(serveTest)}
-	a, b = muxrpc.NewSession(x, cfg), muxrpc.NewSession(y, cfg)
+	a, b = muxrpc.NewSession(tryConn{x}, cfg), muxrpc.NewSession(y, cfg)
 	t.Cleanup(func() { a.Close(); b.Close() })
 	return a, b
 }

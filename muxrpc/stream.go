@@ -62,13 +62,13 @@ func (s *Session) Open(ctx context.Context, typ, method string, arg any) (*Strea
 	var st *Stream
 	id, err := s.begin(func(id int32) {
 		st = newStream(s, id, typ, nil)
-		s.opened[id] = st
+		put(&s.opened, id, st)
 		s.open++
 	})
 	if err != nil {
 		return nil, fmt.Errorf("opening %s: %w", method, err)
 	}
-	sent, err := s.out.send(Packet{Flags: FlagJSON | FlagStream, Req: id, Body: body}, ctx.Done())
+	sent, err := s.send(Packet{Flags: FlagJSON | FlagStream, Req: id, Body: body}, ctx.Done())
 	if sent {
 		return st, nil
 	}
@@ -78,31 +78,6 @@ func (s *Session) Open(ctx context.Context, typ, method string, arg any) (*Strea
 		return nil, fmt.Errorf("opening %s: %w", method, s.goneErr())
 	}
 	return nil, fmt.Errorf("opening %s: %w", method, context.Cause(ctx))
-}
-
-// Send sends one item: []byte as bytes (not empty), json.RawMessage as it is, anything else as JSON. It waits for room. It fails
-// once our direction has ended, by CloseSend or because the peer aborted.
-func (st *Stream) Send(v any) error {
-	if !st.sends {
-		return errKind
-	}
-	flags, body, err := encodeItem(v)
-	if err != nil {
-		return err
-	}
-	st.slot <- struct{}{} // given back as soon as there is room, or the session ends
-	defer func() { <-st.slot }()
-	st.mu.Lock()
-	err = st.sendErr
-	st.mu.Unlock()
-	if err != nil {
-		return err
-	}
-	_, err = st.s.out.send(Packet{Flags: flags | FlagStream, Req: st.id, Body: body}, nil)
-	if err != nil {
-		return st.s.goneErr()
-	}
-	return nil
 }
 
 // CloseSend ends our direction with its one END: nil as true, an error as in [Call.Fail]. What the peer still sends can be
@@ -330,7 +305,7 @@ func (st *Stream) end(body []byte, reason error, cancel <-chan struct{}) error {
 	var err error
 	select {
 	case st.slot <- struct{}{}: // a Send under way goes first
-		_, err = st.s.out.send(Packet{Flags: FlagJSON | FlagEnd | FlagStream, Req: st.id, Body: body}, cancel)
+		_, err = st.s.send(Packet{Flags: FlagJSON | FlagEnd | FlagStream, Req: st.id, Body: body}, cancel)
 		<-st.slot
 	case <-cancel:
 	}

@@ -141,7 +141,7 @@ func (x exchange) run(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, b := pipe(1 << 20)
 		limit := muxrpc.NewLimit(64)
-		s := muxrpc.NewSession(b, muxrpc.Config{Handler: muxrpc.HandlerFunc(serveTest), Limit: limit})
+		s := muxrpc.NewSession(tryConn{b}, muxrpc.Config{Handler: muxrpc.HandlerFunc(serveTest), Limit: limit})
 		defer s.Close()
 		if _, err := a.Write(raw(t, x.in)); err != nil {
 			t.Fatal(err)

@@ -60,14 +60,14 @@ func firstPacket(lane channel.Lane) (muxrpc.Packet, error) {
 // ends in order, or is reset, is the peer's choice; a broken packet or a peer
 // that takes nothing ends the session.
 func (s *session) serveControl(lane channel.Lane, first muxrpc.Packet, single bool) error {
-	h := &handler{sess: s, ready: make(chan struct{})}
 	rpc := muxrpc.NewSession(lane, muxrpc.Config{
-		Handler:      h,
+		Handler:      &handler{sess: s},
 		MaxBody:      control.MaxServerBody,
 		Limit:        s.calls,
 		Exempt:       []string{control.MethodManifest},
 		First:        &first,
 		WriteTimeout: writeTimeout,
+		Manual:       true,
 	})
 	s.srv.mu.Lock()
 	s.rpcs[rpc] = struct{}{}
@@ -75,17 +75,14 @@ func (s *session) serveControl(lane channel.Lane, first muxrpc.Packet, single bo
 		s.control = rpc
 	}
 	s.srv.mu.Unlock()
-	close(h.ready) // the first call may make the session callable: only now
 
-	select {
-	case <-rpc.Done():
-	case <-s.ctx.Done():
-	}
-	rpc.Close()
+	stop := context.AfterFunc(s.ctx, func() { rpc.Close() })
+	err := rpc.Serve() // the first call may make the session callable: only now
+	stop()
 	s.srv.mu.Lock()
 	delete(s.rpcs, rpc)
 	s.srv.mu.Unlock()
-	if err := rpc.Err(); !cleanEnd(err) && !errors.Is(err, mux.ErrReset) {
+	if !cleanEnd(err) && !errors.Is(err, mux.ErrReset) {
 		return err
 	}
 	return nil

@@ -34,13 +34,11 @@ var methods = map[string]method{
 // handler answers the calls of one control lane. It runs on the lane's reader,
 // so calls take effect in the order in which they were sent.
 type handler struct {
-	sess  *session
-	ready chan struct{} // closed when the books know the lane
+	sess *session
 }
 
 // ServeCall answers one call.
 func (h *handler) ServeCall(c *muxrpc.Call) {
-	<-h.ready
 	s := h.sess
 	if c.Name() == control.MethodManifest { // always, whatever the budget
 		s.reply(c, control.Manifest(), nil)
