@@ -1,0 +1,192 @@
+package board
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"io"
+	"strings"
+	"sync"
+
+	"github.com/cad2f06c/switchboard/bench/internal/drive"
+	"github.com/cad2f06c/switchboard/client"
+	"github.com/cad2f06c/switchboard/shs"
+)
+
+// plug is one client. It ends with Close, or with the process.
+type plug struct {
+	*client.Client
+	ctx    context.Context
+	cancel context.CancelFunc
+	work   sync.WaitGroup
+}
+
+// Dialer returns how a worker of a mode connects: plain (the client's default on
+// a Unix socket), box (encrypted, on the same socket) or tcp (encrypted, on the
+// loopback interface, if the server listens there).
+func Dialer(mode string) (drive.Dialer, error) {
+	var network string
+	var how client.Mode
+	switch mode {
+	case "plain":
+		network, how = "unix", client.ModeAuto
+	case "box":
+		network, how = "unix", client.ModeBox
+	case "tcp":
+		network, how = "net", client.ModeBox
+	default:
+		return nil, fmt.Errorf("no such mode: %q; there are plain, box and tcp", mode)
+	}
+	var mu sync.Mutex
+	var known map[string]place // by address
+	return func(addr, id string) (drive.Client, error) {
+		mu.Lock()
+		at, ok := known[addr]
+		mu.Unlock()
+		if !ok {
+			var err error
+			if at, err = find(addr, network); err != nil {
+				return nil, err
+			}
+			mu.Lock()
+			known = map[string]place{addr: at}
+			mu.Unlock()
+		}
+		h := fnv.New32a()
+		io.WriteString(h, id)
+		return dial(client.Config{Address: at.addr, Key: at.keys[h.Sum32()%keyCount], Mode: how, NoReconnect: true})
+	}, nil
+}
+
+// place is where a server is, and the keys that it admits.
+type place struct {
+	addr string
+	keys []shs.PrivateKey
+}
+
+// find picks the address of one network out of those that Serve has given.
+func find(addrs, network string) (place, error) {
+	all, err := shs.ParseAddresses(addrs)
+	if err != nil {
+		return place{}, err
+	}
+	var p place
+	for _, a := range all {
+		if a.Network == network {
+			p.addr = a.String()
+		}
+		if a.Network == "unix" && p.keys == nil {
+			if p.keys, err = keys(a.Addr); err != nil {
+				return place{}, err
+			}
+		}
+	}
+	if p.addr == "" || p.keys == nil {
+		return place{}, errors.New("the server does not listen on " + network)
+	}
+	return p, nil
+}
+
+func dial(cfg client.Config) (drive.Client, error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	c, err := client.Dial(ctx, cfg)
+	if err != nil {
+		cancel()
+		return nil, err
+	}
+	return &plug{Client: c, ctx: ctx, cancel: cancel}, nil
+}
+
+func (p *plug) Listen(name string, handle func(io.ReadWriteCloser)) error {
+	ln, err := p.Client.Listen(p.ctx, valid(name))
+	if err != nil {
+		return err
+	}
+	p.work.Go(func() {
+		for {
+			c, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			p.work.Go(func() { handle(c) })
+		}
+	})
+	return nil
+}
+
+func (p *plug) Open(name string) (io.ReadWriteCloser, error) {
+	return p.DialContext(p.ctx, "", valid(name))
+}
+
+func (p *plug) Claim(name string) error {
+	_, err := p.Client.Claim(p.ctx, valid(name), client.ClaimOptions{})
+	return err
+}
+
+func (p *plug) Release(name string) error { return p.Client.Release(p.ctx, valid(name)) }
+
+func (p *plug) List() (int, error) {
+	all, err := p.Names(p.ctx, "")
+	return len(all), err
+}
+
+func (p *plug) Watch(seen func(string)) error {
+	synced := make(chan error, 1) // gets how the snapshot ended
+	tell := func(err error) {
+		select {
+		case synced <- err:
+		default: // later ones are of no interest
+		}
+	}
+	p.work.Go(func() {
+		for ev, err := range p.Client.Watch(p.ctx, "**") {
+			switch {
+			case err != nil:
+				tell(err)
+			case ev.Type == client.EventConnected:
+				seen(told(ev.Name))
+			case ev.Type == client.EventSynced:
+				tell(nil)
+			}
+		}
+	})
+	return <-synced
+}
+
+func (p *plug) Close() error {
+	p.cancel()
+	err := p.Client.Close()
+	p.work.Wait()
+	return err
+}
+
+// valid makes a name of ours of one whose elements are numbers, as another bench
+// may give them: those get a _ in front. told is the way back.
+func valid(name string) string {
+	return eachElement(name, func(e string) string {
+		if digit(e, 0) {
+			return "_" + e
+		}
+		return e
+	})
+}
+
+func told(name string) string {
+	return eachElement(name, func(e string) string {
+		if strings.HasPrefix(e, "_") && digit(e, 1) {
+			return e[1:]
+		}
+		return e
+	})
+}
+
+func digit(e string, i int) bool { return i < len(e) && '0' <= e[i] && e[i] <= '9' }
+
+func eachElement(name string, f func(string) string) string {
+	all := strings.Split(name, ".")
+	for i, e := range all {
+		all[i] = f(e)
+	}
+	return strings.Join(all, ".")
+}
