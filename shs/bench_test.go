@@ -30,7 +30,7 @@ func BenchmarkHandshake(b *testing.B) {
 // BenchmarkServerHello is a stranger's hello at the server: another network.
 func BenchmarkServerHello(b *testing.B) {
 	junk := make([]byte, 64)
-	cfg := &shs1.Config{Key: bob.pair[:], Networks: [][32]byte{DefaultNetworkKey()}}
+	cfg := &shs1.Config{Key: shs1.NewIdentity(bob.pair[:]), Networks: [][32]byte{DefaultNetworkKey()}}
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := shs1.Server(&script{Reader: bytes.NewReader(junk)}, cfg); err == nil {

@@ -11,8 +11,9 @@ import (
 )
 
 var (
-	errNoKey   = errors.New("shs: Config.Key is not set")
-	errSameKey = errors.New("shs: Config.PlainKey is the key of box mode")
+	errNoKey    = errors.New("shs: Config.Key is not set")
+	errOtherKey = errors.New("shs: Config.Prepared is of another key")
+	errSameKey  = errors.New("shs: Config.PlainKey is the key of box mode")
 )
 
 // Handshake runs the handshake, once; later calls return its result. If ctx
@@ -86,13 +87,14 @@ func (c *Conn) shake() (*shs1.Session, error) {
 	if cfg.Key.IsZero() {
 		return nil, errNoKey
 	}
+	if cfg.Prepared != nil && cfg.Prepared.key != cfg.Key {
+		return nil, errOtherKey
+	}
 	network := cfg.NetworkKey
 	if network.IsZero() {
 		network = DefaultNetworkKey()
 	}
-	pair := cfg.Key.pair
-	defer clear(pair[:])
-	inner := &shs1.Config{Key: pair[:], ServerKey: cfg.ServerKey}
+	inner := &shs1.Config{Key: cfg.identity(), ServerKey: cfg.ServerKey}
 	switch {
 	case cfg.PlainKey.IsZero():
 		inner.Networks = [][32]byte{network}

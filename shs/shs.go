@@ -92,6 +92,9 @@ func (m Mode) String() string {
 type Config struct {
 	// Key is our long-term key. It must be set.
 	Key PrivateKey
+	// Prepared, if it is not nil, is of Key and saves about a quarter of a
+	// handshake.
+	Prepared *Prepared
 	// NetworkKey is the key of box mode; zero means DefaultNetworkKey.
 	NetworkKey NetworkKey
 	// PlainKey is the purpose key of plain mode (NetworkKey.Plain); zero means

@@ -51,7 +51,7 @@ func vectorConfig(v map[string][]byte, seed, ephemeral string) *shs1.Config {
 	key := NewPrivateKey([32]byte(v[seed]))
 	eph := [32]byte(v[ephemeral])
 	return &shs1.Config{
-		Key:       key.pair[:],
+		Key:       shs1.NewIdentity(key.pair[:]),
 		Networks:  [][32]byte{[32]byte(v["network"])},
 		ServerKey: [32]byte(v["serverKey"]),
 		Ephemeral: &eph,

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"crypto/ecdh"
 	"crypto/ed25519"
-	"crypto/rand"
 	"crypto/sha512"
 	"fmt"
 
@@ -55,14 +54,6 @@ func parseEphemeral(b, own []byte) (*ecdh.PublicKey, error) {
 	return ecdh.X25519().NewPublicKey(b)
 }
 
-// newEphemeral makes a fresh X25519 key, or takes the given secret.
-func newEphemeral(fixed *[32]byte) (*ecdh.PrivateKey, error) {
-	if fixed != nil {
-		return ecdh.X25519().NewPrivateKey(fixed[:])
-	}
-	return ecdh.X25519().GenerateKey(rand.Reader)
-}
-
 // mix is a Diffie-Hellman of a secret with a public key. It cannot be called
 // with two publics, and never returns zero.
 func mix(secret *ecdh.PrivateKey, public *ecdh.PublicKey) ([]byte, error) {
@@ -79,16 +70,6 @@ func secretToCurve(key ed25519.PrivateKey) (*ecdh.PrivateKey, error) {
 	h := sha512.Sum512(key.Seed())
 	defer clear(h[:])
 	return ecdh.X25519().NewPrivateKey(h[:32])
-}
-
-// publicToCurve is the X25519 form of a long-term Ed25519 key, which must be a
-// good one (CheckKey).
-func publicToCurve(key []byte) (*ecdh.PublicKey, error) {
-	p, err := goodPoint(key)
-	if err != nil {
-		return nil, err
-	}
-	return ecdh.X25519().NewPublicKey(p.BytesMontgomery())
 }
 
 // CheckKey refuses every Ed25519 public key that no honest party has, with an
@@ -134,15 +115,35 @@ func minusOne() *edwards25519.Scalar {
 	return one.Negate(one)
 }
 
-// verify checks an Ed25519 signature by a key that passed CheckKey. It refuses
-// an R of small order, too: honest signers never make one.
+// verify checks an Ed25519 signature. It refuses an R of small order, too: honest
+// signers never make one. The key is to be checked beside: a weak one signs
+// everything.
 func verify(key, message, signature []byte) bool {
-	r, err := new(edwards25519.Point).SetBytes(signature[:32])
-	if err != nil {
-		return false
+	return !smallOrder([32]byte(signature[:32])) && ed25519.Verify(key, message, signature)
+}
+
+// smallOrder says whether an Ed25519 point is one of the eight of small order, in
+// any spelling: it is known by y alone.
+func smallOrder(point [32]byte) bool {
+	point[31] &= 0x7f
+	for i := range smallOrderY {
+		if point == smallOrderY[i] {
+			return true
+		}
 	}
-	if r.MultByCofactor(r).Equal(edwards25519.NewIdentityPoint()) == 1 {
-		return false
-	}
-	return ed25519.Verify(key, message, signature)
+	return false
+}
+
+// smallOrderY holds the y-coordinates of the points of small order, in each
+// spelling below 2^255.
+var smallOrderY = [...][32]byte{
+	{},  // 0: order 4
+	{1}, // order 1
+	{0x26, 0xe8, 0x95, 0x8f, 0xc2, 0xb2, 0x27, 0xb0, 0x45, 0xc3, 0xf4, 0x89, 0xf2, 0xef, 0x98, 0xf0,
+		0xd5, 0xdf, 0xac, 0x05, 0xd3, 0xc6, 0x33, 0x39, 0xb1, 0x38, 0x02, 0x88, 0x6d, 0x53, 0xfc, 0x05}, // order 8
+	{0xc7, 0x17, 0x6a, 0x70, 0x3d, 0x4d, 0xd8, 0x4f, 0xba, 0x3c, 0x0b, 0x76, 0x0d, 0x10, 0x67, 0x0f,
+		0x2a, 0x20, 0x53, 0xfa, 0x2c, 0x39, 0xcc, 0xc6, 0x4e, 0xc7, 0xfd, 0x77, 0x92, 0xac, 0x03, 0x7a}, // order 8
+	fieldPrime(-1), // order 2
+	fieldPrime(0),
+	fieldPrime(+1),
 }

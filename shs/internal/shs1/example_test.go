@@ -16,14 +16,14 @@ func Example() {
 	a, b := net.Pipe()
 	done := make(chan *shs1.Session)
 	go func() {
-		s, err := shs1.Server(b, &shs1.Config{Key: key(1), Networks: network})
+		s, err := shs1.Server(b, &shs1.Config{Key: shs1.NewIdentity(key(1)), Networks: network})
 		if err != nil {
 			fmt.Println(err)
 		}
 		done <- s
 	}()
 	server := key(1).Public().(ed25519.PublicKey)
-	client, err := shs1.Client(a, &shs1.Config{Key: key(2), Networks: network, ServerKey: [32]byte(server)})
+	client, err := shs1.Client(a, &shs1.Config{Key: shs1.NewIdentity(key(2)), Networks: network, ServerKey: [32]byte(server)})
 	if err != nil {
 		fmt.Println(err)
 		return

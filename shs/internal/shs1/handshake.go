@@ -21,139 +21,128 @@ import (
 // exactly the bytes of the four messages. After an error rw is of no more use;
 // the caller closes it.
 func Client(rw io.ReadWriter, cfg *Config) (*Session, error) {
-	K := &cfg.Networks[0]
-	A, a, B, err := clientKeys(cfg)
+	B, err := cfg.Key.peerCurve(&cfg.ServerKey)
+	if err != nil {
+		return nil, fmt.Errorf("server key: %w", err)
+	}
+	a, err := cfg.Key.ephemeral(cfg.Ephemeral)
 	if err != nil {
 		return nil, err
 	}
-	var s secrets
-	defer s.wipe()
+	x := &exchange{Identity: cfg.Key, K: &cfg.Networks[0]}
+	defer x.wipe()
 
 	// Message 1: client hello.
-	msg1 := newHello(K, a.PublicKey().Bytes())
-	if _, err := rw.Write(msg1[:]); err != nil {
+	x.hello1.make(x.K, a.PublicKey().Bytes())
+	if _, err := rw.Write(x.hello1[:]); err != nil {
 		return nil, fmt.Errorf("writing client hello: %w", refused(err))
 	}
 
 	// Message 2: server hello.
-	var msg2 hello
-	if _, err := io.ReadFull(rw, msg2[:]); err != nil {
+	if _, err := io.ReadFull(rw, x.hello2[:]); err != nil {
 		return nil, fmt.Errorf("reading server hello: %w", refused(err))
 	}
-	if !msg2.under(K) {
+	if !x.hello2.under(x.K) {
 		return nil, fmt.Errorf("server hello: %w", ErrHello)
 	}
-	b, err := parseEphemeral(msg2.ephemeral(), msg1.ephemeral())
+	b, err := parseEphemeral(x.hello2.ephemeral(), x.hello1.ephemeral())
 	if err != nil {
 		return nil, fmt.Errorf("server hello: %w", err)
 	}
 
 	// Message 3: client proof, boxed under K | a·b | a·B.
-	if err := s.mixHello(K, a, b, a, B); err != nil {
+	if err := x.mixHello(a, b, a, B); err != nil {
 		return nil, fmt.Errorf("server hello: %w", err)
 	}
-	var proof clientProof
-	copy(proof.signature(), ed25519.Sign(cfg.Key, clientStatement(K, cfg.ServerKey[:], s.hashAB[:])))
-	copy(proof.key(), cfg.Key[ed25519.SeedSize:])
-	if _, err := rw.Write(s.seal(&s.k2, proof[:])); err != nil {
+	statement := newClientStatement(x.K, cfg.ServerKey[:], &x.hashAB)
+	copy(x.proof3.signature(), ed25519.Sign(x.key, statement[:]))
+	copy(x.proof3.key(), x.public())
+	seal(x.boxed3[:0], x.proof3[:], &x.k2)
+	if _, err := rw.Write(x.boxed3[:]); err != nil {
 		return nil, fmt.Errorf("writing client proof: %w", refused(err))
 	}
 
 	// Message 4: server proof, boxed under K | a·b | a·B | A·b.
-	if err := s.mixProof(K, A, b); err != nil {
+	if err := x.mixProof(x.curve, b); err != nil {
 		return nil, fmt.Errorf("server hello: %w", err)
 	}
-	var msg4 boxedServerProof
-	if _, err := io.ReadFull(rw, msg4[:]); err != nil {
+	if _, err := io.ReadFull(rw, x.boxed4[:]); err != nil {
 		return nil, fmt.Errorf("reading server proof: %w", refused(err))
 	}
-	var answer serverProof
-	if !s.open(&s.k3, answer[:], msg4[:]) ||
-		!verify(cfg.ServerKey[:], serverStatement(K, &proof, s.hashAB[:]), answer[:]) {
+	answer := newServerStatement(x.K, &x.proof3, &x.hashAB)
+	if !open(x.proof4[:0], x.boxed4[:], &x.k3) || !verify(cfg.ServerKey[:], answer[:], x.proof4[:]) {
 		return nil, fmt.Errorf("server proof: %w", ErrProof)
 	}
 
+	x.remember(&cfg.ServerKey, B)
 	return &Session{
 		Remote: cfg.ServerKey,
-		Write:  s.half(cfg.ServerKey[:], &msg2),
-		Read:   s.half(proof.key(), msg1),
+		Write:  x.half(cfg.ServerKey[:], &x.hello2),
+		Read:   x.half(x.public(), &x.hello1),
 	}, nil
-}
-
-// clientKeys makes the keys for the client's Diffie-Hellmans.
-func clientKeys(cfg *Config) (A, a *ecdh.PrivateKey, B *ecdh.PublicKey, err error) {
-	if B, err = publicToCurve(cfg.ServerKey[:]); err != nil {
-		return nil, nil, nil, fmt.Errorf("server key: %w", err)
-	}
-	if A, err = secretToCurve(cfg.Key); err != nil {
-		return nil, nil, nil, fmt.Errorf("own key: %w", err)
-	}
-	if a, err = newEphemeral(cfg.Ephemeral); err != nil {
-		return nil, nil, nil, fmt.Errorf("ephemeral key: %w", err)
-	}
-	return A, a, B, nil
 }
 
 // Server runs the server's side of a handshake over rw, as Client does the
 // other. It writes nothing before it has seen a valid client hello, and nothing
 // after a client proof that does not hold or that cfg.Authorize refuses.
 func Server(rw io.ReadWriter, cfg *Config) (*Session, error) {
+	x := &exchange{Identity: cfg.Key}
+	defer x.wipe()
+
 	// Message 1: client hello. A stranger to the network costs an HMAC per key.
-	var msg1 hello
-	if _, err := io.ReadFull(rw, msg1[:]); err != nil {
+	if _, err := io.ReadFull(rw, x.hello1[:]); err != nil {
 		return nil, fmt.Errorf("reading client hello: %w", cut(err))
 	}
-	network := slices.IndexFunc(cfg.Networks, func(K [32]byte) bool { return msg1.under(&K) })
+	network := slices.IndexFunc(cfg.Networks, func(K [32]byte) bool { return x.hello1.under(&K) })
 	if network < 0 {
 		return nil, fmt.Errorf("client hello: %w", ErrHello)
 	}
-	K := &cfg.Networks[network]
+	x.K = &cfg.Networks[network]
 
 	// Message 2: server hello.
-	b, err := newEphemeral(cfg.Ephemeral)
+	b, err := cfg.Key.ephemeral(cfg.Ephemeral)
 	if err != nil {
-		return nil, fmt.Errorf("ephemeral key: %w", err)
+		return nil, err
 	}
-	a, err := parseEphemeral(msg1.ephemeral(), b.PublicKey().Bytes())
+	x.hello2.make(x.K, b.PublicKey().Bytes())
+	a, err := parseEphemeral(x.hello1.ephemeral(), x.hello2.ephemeral())
 	if err != nil {
 		return nil, fmt.Errorf("client hello: %w", err)
 	}
-	msg2 := newHello(K, b.PublicKey().Bytes())
-	if _, err := rw.Write(msg2[:]); err != nil {
+	if _, err := rw.Write(x.hello2[:]); err != nil {
 		return nil, fmt.Errorf("writing server hello: %w", cut(err))
 	}
 
 	// Message 3: client proof. The Diffie-Hellmans wait for it: whoever sends a
 	// hello and leaves has cost one key pair.
-	var msg3 boxedClientProof
-	if _, err := io.ReadFull(rw, msg3[:]); err != nil {
+	if _, err := io.ReadFull(rw, x.boxed3[:]); err != nil {
 		return nil, fmt.Errorf("reading client proof: %w", cut(err))
 	}
-	var s secrets
-	defer s.wipe()
-	proof, A, err := s.readClientProof(cfg, K, a, b, &msg3)
+	A, err := x.openClientProof(a, b)
 	if err != nil {
 		return nil, fmt.Errorf("client proof: %w", err)
 	}
-	client := [32]byte(proof.key())
+	client := [32]byte(x.proof3.key())
 	if err := cfg.authorize(client, network); err != nil {
 		return nil, fmt.Errorf("authorizing client: %w", err)
 	}
 
 	// Message 4: server proof, boxed under K | a·b | a·B | A·b.
-	if err := s.mixProof(K, b, A); err != nil {
+	if err := x.mixProof(b, A); err != nil {
 		return nil, fmt.Errorf("client proof: %w", err)
 	}
-	answer := ed25519.Sign(cfg.Key, serverStatement(K, proof, s.hashAB[:]))
-	if _, err := rw.Write(s.seal(&s.k3, answer)); err != nil {
+	answer := newServerStatement(x.K, &x.proof3, &x.hashAB)
+	seal(x.boxed4[:0], ed25519.Sign(x.key, answer[:]), &x.k3)
+	if _, err := rw.Write(x.boxed4[:]); err != nil {
 		return nil, fmt.Errorf("writing server proof: %w", cut(err))
 	}
 
+	x.remember(&client, A)
 	return &Session{
 		Remote:  client,
 		Network: network,
-		Write:   s.half(client[:], &msg1),
-		Read:    s.half(cfg.Key[ed25519.SeedSize:], msg2),
+		Write:   x.half(client[:], &x.hello1),
+		Read:    x.half(x.public(), &x.hello2),
 	}, nil
 }
 
@@ -164,104 +153,109 @@ func (cfg *Config) authorize(client [32]byte, network int) error {
 	return cfg.Authorize(client, network)
 }
 
-// readClientProof opens and checks message 3, and returns the client's key as a
-// point for A·b as well.
-func (s *secrets) readClientProof(cfg *Config, K *[32]byte, a *ecdh.PublicKey, b *ecdh.PrivateKey, msg3 *boxedClientProof) (*clientProof, *ecdh.PublicKey, error) {
-	B, err := secretToCurve(cfg.Key)
-	if err != nil {
-		return nil, nil, err
-	}
-	if err := s.mixHello(K, b, a, B, a); err != nil {
-		return nil, nil, err
-	}
-	var proof clientProof
-	opened := s.open(&s.k2, proof[:], msg3[:])
-	server := cfg.Key[ed25519.SeedSize:]
-	if !opened {
-		// A box that does not open tells whether the client knew B. Spend the
-		// time of the checks that follow all the same, so that a prober cannot
-		// tell by the clock (the close looks the same).
-		copy(proof.key(), server)
-		copy(proof.signature(), server)
-	}
-	A, err := publicToCurve(proof.key())
-	if err != nil {
-		return nil, nil, err
-	}
-	if !verify(proof.key(), clientStatement(K, server, s.hashAB[:]), proof.signature()) || !opened {
-		return nil, nil, ErrProof
-	}
-	return &proof, A, nil
-}
+// exchange is one handshake: its messages as they are on the wire, and what is
+// in them and must be forgotten. crypto/ecdh offers no way to wipe its own copies
+// of keys; they go with the garbage.
+type exchange struct {
+	*Identity
+	K *[32]byte
 
-// secrets is what a handshake must forget. crypto/ecdh offers no way to wipe
-// its own copies of keys; they go with the garbage.
-type secrets struct {
+	hello1, hello2 hello
+	boxed3         boxedClientProof
+	proof3         clientProof
+	boxed4         boxedServerProof
+	proof4         serverProof
+
 	ab, aB []byte
 	hashAB [32]byte // SHA-256(a·b)
 	k2     [32]byte // SHA-256(K | a·b | a·B): key of message 3
 	k3     [32]byte // SHA-256(K | a·b | a·B | A·b): key of message 4
 }
 
+// openClientProof opens and checks message 3, and returns the client's key for
+// A·b.
+func (x *exchange) openClientProof(a *ecdh.PublicKey, b *ecdh.PrivateKey) (*ecdh.PublicKey, error) {
+	if err := x.mixHello(b, a, x.curve, a); err != nil {
+		return nil, err
+	}
+	opened := open(x.proof3[:0], x.boxed3[:], &x.k2)
+	if !opened {
+		// A box that does not open tells whether the client knew B. Spend the
+		// time of the signature all the same, so that a prober cannot tell by the
+		// clock (the close looks the same).
+		copy(x.proof3.key(), x.public())
+		copy(x.proof3.signature(), x.public())
+	}
+	statement := newClientStatement(x.K, x.public(), &x.hashAB)
+	if !verify(x.proof3.key(), statement[:], x.proof3.signature()) || !opened {
+		return nil, ErrProof
+	}
+	// Only now the key itself, which takes less time if it is known: that only
+	// its owner may learn. A weak key has "signed" above and ends here.
+	return x.peerCurve((*[32]byte)(x.proof3.key()))
+}
+
 // mixHello derives what both sides know after the hellos, from own and remote
 // parts of a·b and of a·B.
-func (s *secrets) mixHello(K *[32]byte, abSecret *ecdh.PrivateKey, abPublic *ecdh.PublicKey, aBSecret *ecdh.PrivateKey, aBPublic *ecdh.PublicKey) error {
+func (x *exchange) mixHello(abSecret *ecdh.PrivateKey, abPublic *ecdh.PublicKey, aBSecret *ecdh.PrivateKey, aBPublic *ecdh.PublicKey) error {
 	var err error
-	if s.ab, err = mix(abSecret, abPublic); err != nil {
+	if x.ab, err = mix(abSecret, abPublic); err != nil {
 		return err
 	}
-	if s.aB, err = mix(aBSecret, aBPublic); err != nil {
+	if x.aB, err = mix(aBSecret, aBPublic); err != nil {
 		return err
 	}
-	s.hashAB = sha256.Sum256(s.ab)
-	s.k2 = hash(K[:], s.ab, s.aB)
+	x.hashAB = sha256.Sum256(x.ab)
+	x.k2 = hash(x.K[:], x.ab, x.aB)
 	return nil
 }
 
 // mixProof derives the key of message 4 from own and remote part of A·b.
-func (s *secrets) mixProof(K *[32]byte, secret *ecdh.PrivateKey, public *ecdh.PublicKey) error {
+func (x *exchange) mixProof(secret *ecdh.PrivateKey, public *ecdh.PublicKey) error {
 	Ab, err := mix(secret, public)
 	if err != nil {
 		return err
 	}
 	defer clear(Ab)
-	s.k3 = hash(K[:], s.ab, s.aB, Ab)
+	x.k3 = hash(x.K[:], x.ab, x.aB, Ab)
 	return nil
 }
 
 // half derives the box stream towards the owner of the long-term key receiver,
 // whose hello was h: key SHA-256(SHA-256(k3) | receiver), nonce the first 24
 // bytes of the hello.
-func (s *secrets) half(receiver []byte, h *hello) Half {
-	k := sha256.Sum256(s.k3[:])
+func (x *exchange) half(receiver []byte, h *hello) Half {
+	k := sha256.Sum256(x.k3[:])
 	defer clear(k[:])
 	return Half{Key: hash(k[:], receiver), Nonce: [24]byte(h[:24])}
 }
 
-// seal and open box one message. Each key is used for one box only, which makes
-// the fixed zero nonce safe.
-func (s *secrets) seal(key *[32]byte, message []byte) []byte {
-	return secretbox.Seal(nil, message, new([24]byte), key)
+func (x *exchange) wipe() {
+	clear(x.ab)
+	clear(x.aB)
+	*x = exchange{}
 }
 
-func (s *secrets) open(key *[32]byte, message, box []byte) bool {
-	_, ok := secretbox.Open(message[:0], box, new([24]byte), key)
+// seal and open box one message. Each key is used for one box only, which makes
+// the fixed zero nonce safe. Both append to dst, which has room.
+func seal(dst, message []byte, key *[32]byte) {
+	secretbox.Seal(dst, message, new([24]byte), key)
+}
+
+func open(dst, box []byte, key *[32]byte) bool {
+	_, ok := secretbox.Open(dst, box, new([24]byte), key)
 	return ok
 }
 
-func (s *secrets) wipe() {
-	clear(s.ab)
-	clear(s.aB)
-	*s = secrets{}
-}
-
-// hash is SHA-256 of the joined parts. It makes no copy of them.
+// hash is SHA-256 of the joined parts, 128 bytes at most.
 func hash(parts ...[]byte) [32]byte {
-	h := sha256.New()
+	var all [4 * keySize]byte
+	defer clear(all[:])
+	n := 0
 	for _, p := range parts {
-		h.Write(p)
+		n += copy(all[n:], p)
 	}
-	return [32]byte(h.Sum(nil))
+	return sha256.Sum256(all[:n])
 }
 
 // refused turns the end of the connection into ErrRefused: the server closes,

@@ -1,7 +1,6 @@
 package shs1
 
 import (
-	"crypto/hmac"
 	"crypto/sha512"
 	"crypto/subtle"
 )
@@ -24,24 +23,35 @@ type hello [2 * keySize]byte
 func (m *hello) mac() []byte       { return m[:keySize] }
 func (m *hello) ephemeral() []byte { return m[keySize:] }
 
-// newHello makes the hello of an ephemeral key under a network key.
-func newHello(network *[32]byte, ephemeral []byte) *hello {
-	var m hello
+// make makes the hello of an ephemeral key under a network key.
+func (m *hello) make(network *[32]byte, ephemeral []byte) {
 	copy(m.ephemeral(), ephemeral)
-	copy(m.mac(), auth(network, ephemeral))
-	return &m
+	mac := auth(network, (*[32]byte)(m.ephemeral()))
+	copy(m.mac(), mac[:])
 }
 
 // under says whether the hello was made by somebody who knows the network key.
 func (m *hello) under(network *[32]byte) bool {
-	return subtle.ConstantTimeCompare(m.mac(), auth(network, m.ephemeral())) == 1
+	mac := auth(network, (*[32]byte)(m.ephemeral()))
+	return subtle.ConstantTimeCompare(m.mac(), mac[:]) == 1
 }
 
-// auth is libsodium's crypto_auth.
-func auth(key *[32]byte, data []byte) []byte {
-	h := hmac.New(sha512.New, key[:])
-	h.Write(data)
-	return h.Sum(nil)[:keySize]
+// auth is libsodium's crypto_auth, of 32 bytes. HMAC is written out, because
+// crypto/hmac has 9 allocations.
+func auth(key, data *[32]byte) [keySize]byte {
+	var inner [sha512.BlockSize + keySize]byte
+	var outer [sha512.BlockSize + sha512.Size]byte
+	copy(inner[:], key[:])
+	copy(outer[:], key[:])
+	for i := range sha512.BlockSize {
+		inner[i] ^= 0x36
+		outer[i] ^= 0x5c
+	}
+	copy(inner[sha512.BlockSize:], data[:])
+	sum := sha512.Sum512(inner[:])
+	copy(outer[sha512.BlockSize:], sum[:])
+	sum = sha512.Sum512(outer[:])
+	return [keySize]byte(sum[:])
 }
 
 // clientProof is the inside of message 3:
@@ -66,22 +76,23 @@ type boxedServerProof [boxOverhead + signatureSize]byte
 // clientStatement is what the client signs:
 //
 //	network key 32 | server's long-term key 32 | SHA-256(a·b) 32
-func clientStatement(network *[32]byte, server, hashAB []byte) []byte {
-	return concat(network[:], server, hashAB)
+type clientStatement [3 * keySize]byte
+
+func newClientStatement(network *[32]byte, server []byte, hashAB *[32]byte) (st clientStatement) {
+	copy(st[:], network[:])
+	copy(st[keySize:], server)
+	copy(st[2*keySize:], hashAB[:])
+	return st
 }
 
 // serverStatement is what the server signs:
 //
 //	network key 32 | client's signature 64 | client's long-term key 32 | SHA-256(a·b) 32
-func serverStatement(network *[32]byte, client *clientProof, hashAB []byte) []byte {
-	return concat(network[:], client[:], hashAB)
-}
+type serverStatement [3*keySize + signatureSize]byte
 
-// concat joins parts in a slice of its own.
-func concat(parts ...[]byte) []byte {
-	var b []byte
-	for _, p := range parts {
-		b = append(b, p...)
-	}
-	return b
+func newServerStatement(network *[32]byte, client *clientProof, hashAB *[32]byte) (st serverStatement) {
+	copy(st[:], network[:])
+	copy(st[keySize:], client[:])
+	copy(st[keySize+len(client):], hashAB[:])
+	return st
 }

@@ -7,10 +7,7 @@
 // exporting it. It knows no deadlines: the caller bounds rw.
 package shs1
 
-import (
-	"crypto/ed25519"
-	"errors"
-)
+import "errors"
 
 // The errors of a handshake. All are wrapped with the step that failed.
 var (
@@ -29,7 +26,7 @@ var (
 // Config is what one side brings to a handshake.
 type Config struct {
 	// Key is our long-term key.
-	Key ed25519.PrivateKey
+	Key *Identity
 	// Networks are the network keys: a client uses the first, a server accepts
 	// any and says in Session.Network which it was.
 	Networks [][32]byte

@@ -53,11 +53,17 @@ func run(args []string, rw io.ReadWriter) error {
 			return fmt.Errorf("server key: %w", err)
 		}
 		cfg.ServerKey = [32]byte(server)
-		if _, cfg.Key, err = ed25519.GenerateKey(rand.Reader); err != nil {
+		_, key, err := ed25519.GenerateKey(rand.Reader)
+		if err != nil {
 			return err
 		}
-	} else if cfg.Key, err = decodePair(args[1], args[2]); err != nil {
-		return err
+		cfg.Key = shs1.NewIdentity(key)
+	} else {
+		key, err := decodePair(args[1], args[2])
+		if err != nil {
+			return err
+		}
+		cfg.Key = shs1.NewIdentity(key)
 	}
 
 	s, err := shake(rw, cfg)

@@ -1,0 +1,25 @@
+package shs
+
+import "github.com/cad2f06c/switchboard/shs/internal/shs1"
+
+// Prepared is what handshakes with one PrivateKey need to work out only once: the
+// key's form for the exchange, and those of the peers who have proven theirs, the
+// last 1,024 or so. It is safe for concurrent use; a server, or a client that
+// connects often, makes one and sets it in each Config.
+type Prepared struct {
+	key PrivateKey
+	id  *shs1.Identity
+}
+
+// Prepare prepares for handshakes with key.
+func Prepare(key PrivateKey) *Prepared {
+	return &Prepared{key: key, id: shs1.NewIdentity(key.pair[:])}
+}
+
+// identity is the prepared key, or Key prepared for this handshake.
+func (c *Config) identity() *shs1.Identity {
+	if c.Prepared != nil {
+		return c.Prepared.id
+	}
+	return shs1.NewIdentity(c.Key.pair[:])
+}
