@@ -1,11 +1,16 @@
 package shs
 
-import "github.com/cad2f06c/switchboard/shs/internal/shs1"
+import (
+	"context"
+
+	"github.com/cad2f06c/switchboard/shs/internal/shs1"
+)
 
 // Prepared is what handshakes with one PrivateKey need to work out only once: the
 // key's form for the exchange, and those of the peers who have proven theirs, the
-// last 1,024 or so. It is safe for concurrent use; a server, or a client that
-// connects often, makes one and sets it in each Config.
+// last 1,024 or so. It also holds ephemeral keys made ahead. It is safe for
+// concurrent use; a server, or a client that connects often, makes one and sets it
+// in each Config.
 type Prepared struct {
 	key PrivateKey
 	id  *shs1.Identity
@@ -15,6 +20,11 @@ type Prepared struct {
 func Prepare(key PrivateKey) *Prepared {
 	return &Prepared{key: key, id: shs1.NewIdentity(key.pair[:])}
 }
+
+// Run makes ephemeral keys, 16 at most, while there are no handshakes, so that
+// the next ones need not wait for it. Each is used once. Run returns when ctx
+// ends, and forgets those that are left.
+func (p *Prepared) Run(ctx context.Context) { p.id.MakeAhead(ctx) }
 
 // identity is the prepared key, or Key prepared for this handshake.
 func (c *Config) identity() *shs1.Identity {

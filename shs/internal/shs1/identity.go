@@ -3,7 +3,6 @@ package shs1
 import (
 	"crypto/ecdh"
 	"crypto/ed25519"
-	"crypto/rand"
 	"fmt"
 	"sync"
 )
@@ -12,11 +11,12 @@ import (
 const maxProven = 1024
 
 // Identity is a long-term key with all that a handshake would otherwise work out
-// of it each time. It is safe for concurrent use.
+// of it each time, and keys for handshakes to come. It is safe for concurrent use.
 type Identity struct {
 	key    ed25519.PrivateKey // kept in one place: crypto/ed25519 finds its own form by that
 	curve  *ecdh.PrivateKey   // the X25519 form
 	proven proven
+	ahead  ahead
 }
 
 // NewIdentity copies key. It panics if that is not 64 bytes.
@@ -28,6 +28,7 @@ func NewIdentity(key ed25519.PrivateKey) *Identity {
 	return &Identity{
 		key:   ed25519.PrivateKey(append(make([]byte, 0, ed25519.PrivateKeySize), key...)),
 		curve: curve,
+		ahead: newAhead(),
 	}
 }
 
@@ -92,7 +93,7 @@ func (id *Identity) ephemeral(fixed *[32]byte) (*ecdh.PrivateKey, error) {
 	if fixed != nil {
 		return ecdh.X25519().NewPrivateKey(fixed[:])
 	}
-	key, err := ecdh.X25519().GenerateKey(rand.Reader)
+	key, err := id.ahead.take()
 	if err != nil {
 		return nil, fmt.Errorf("ephemeral key: %w", err)
 	}

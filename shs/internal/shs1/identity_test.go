@@ -2,6 +2,7 @@ package shs1
 
 import (
 	"bytes"
+	"context"
 	"crypto/ecdh"
 	"crypto/ed25519"
 	"crypto/hmac"
@@ -9,7 +10,11 @@ import (
 	"crypto/sha512"
 	"encoding/binary"
 	"errors"
+	"net"
+	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 )
 
 func newTestIdentity(t testing.TB) *Identity {
@@ -19,6 +24,64 @@ func newTestIdentity(t testing.TB) *Identity {
 		t.Fatal(err)
 	}
 	return NewIdentity(key)
+}
+
+// TestAheadOnce takes keys from many goroutines while they are made.
+func TestAheadOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		id := newTestIdentity(t)
+		ctx, stop := context.WithCancel(t.Context())
+		var maker, takers sync.WaitGroup
+		maker.Go(func() { id.MakeAhead(ctx) })
+		var seen sync.Map
+		for range 8 {
+			takers.Go(func() {
+				for range 20 {
+					key, err := id.ephemeral(nil)
+					if err != nil {
+						t.Error(err)
+					} else if _, twice := seen.LoadOrStore(string(key.Bytes()), true); twice {
+						t.Error("one key for two handshakes")
+					}
+					time.Sleep(quietTime - 1)
+				}
+				time.Sleep(time.Second)
+			})
+		}
+		takers.Wait()
+		synctest.Wait()
+		if n := len(id.ahead.keys); n != maxAhead {
+			t.Errorf("%d keys are ahead when idle, want %d", n, maxAhead)
+		}
+		stop()
+		maker.Wait()
+		if n := len(id.ahead.keys); n != 0 {
+			t.Errorf("%d keys are left in the end", n)
+		}
+		if _, err := id.ephemeral(nil); err != nil {
+			t.Errorf("after the end: %v", err)
+		}
+	})
+}
+
+// TestAheadBusy makes no keys while handshakes go on.
+func TestAheadBusy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		id := newTestIdentity(t)
+		ctx, stop := context.WithCancel(t.Context())
+		var maker sync.WaitGroup
+		maker.Go(func() { id.MakeAhead(ctx) })
+		synctest.Wait()
+		for i := range 3 * maxAhead {
+			if n := len(id.ahead.keys); n != max(0, maxAhead-i) {
+				t.Errorf("%d keys before handshake %d", n, i)
+			}
+			id.ephemeral(nil)
+			time.Sleep(quietTime / 2)
+		}
+		stop()
+		maker.Wait()
+	})
 }
 
 // TestProven fills the set of known keys past its bound.
@@ -76,5 +139,37 @@ func TestAuth(t *testing.T) {
 		if got, want := auth(&key, &data), h.Sum(nil)[:32]; !bytes.Equal(got[:], want) {
 			t.Fatalf("key %x, data %x: got %x, want %x", key, data, got, want)
 		}
+	}
+}
+
+// BenchmarkHandshake is both sides, who know each other, with their ephemeral
+// keys made now or ahead.
+func BenchmarkHandshake(b *testing.B) {
+	for _, ahead := range []bool{false, true} {
+		b.Run(map[bool]string{false: "now", true: "ahead"}[ahead], func(b *testing.B) {
+			client, server := newTestIdentity(b), newTestIdentity(b)
+			networks := [][32]byte{{1}}
+			done := make(chan error)
+			b.ReportAllocs()
+			for b.Loop() {
+				if ahead {
+					b.StopTimer()
+					for _, id := range []*Identity{client, server} {
+						key, _ := newEphemeral()
+						id.ahead.keys <- key
+					}
+					b.StartTimer()
+				}
+				x, y := net.Pipe()
+				go func() {
+					_, err := Server(y, &Config{Key: server, Networks: networks})
+					done <- err
+				}()
+				_, err := Client(x, &Config{Key: client, Networks: networks, ServerKey: [32]byte(server.public())})
+				if err := errors.Join(err, <-done); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }
