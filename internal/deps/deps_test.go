@@ -40,6 +40,7 @@ const (
 var rules = []rule{
 	{pkg: "shs", ours: []string{"shs/internal/..."}, modules: []string{crypto, edwards, sys},
 		why: "a leaf: authentication is read and audited by itself; sys is for writev"},
+	{pkg: "shs/internal/salsa", modules: []string{crypto, sys}, why: "a leaf: it knows keys and bytes, and what the processor can do"},
 	{pkg: "shs/internal/...", ours: []string{"shs/internal/..."}, modules: []string{crypto, edwards},
 		why: "a leaf, as shs is"},
 	{pkg: "muxrpc", why: "a leaf: the codec serves any connection and knows neither keys nor names"},
