@@ -5,9 +5,6 @@ import (
 	"io"
 	"net"
 	"testing"
-	"time"
-
-	"golang.org/x/crypto/nacl/secretbox"
 
 	"github.com/cad2f06c/switchboard/shs/internal/shs1"
 )
@@ -37,81 +34,6 @@ func BenchmarkServerHello(b *testing.B) {
 			b.Fatal("content")
 		}
 	}
-}
-
-// The throughput benchmarks run the box stream and bare secretbox over the same
-// bytes in turn. They report the throughput of the fastest round, and how many
-// times the time of secretbox's fastest it took: no box stream can be below 1.
-
-// fastest is the shortest of several times.
-type fastest time.Duration
-
-func (f *fastest) add(d time.Duration) {
-	if *f == 0 || fastest(d) < *f {
-		*f = fastest(d)
-	}
-}
-
-func report(b *testing.B, size int, ours, bare fastest) {
-	b.ReportMetric(float64(size)/1e6/time.Duration(ours).Seconds(), "box-MB/s")
-	b.ReportMetric(float64(ours)/float64(bare), "x-secretbox")
-}
-
-func BenchmarkSeal(b *testing.B) {
-	text, out := make([]byte, 64<<10), make([]byte, 0, 80<<10)
-	key, nonce := new([32]byte), new([24]byte)
-	w := &boxWriter{half: testHalf}
-	var ours, bare fastest
-	b.ReportAllocs()
-	for b.Loop() {
-		begin := time.Now()
-		out = out[:0]
-		for p := text; len(p) > 0; {
-			var n int
-			out, n = w.appendFrame(out, p)
-			p = p[n:]
-		}
-		middle := time.Now()
-		out = out[:0]
-		for p := text; len(p) > 0; p = p[maxBody:] {
-			out = secretbox.Seal(out, p[:maxBody], nonce, key)
-		}
-		ours.add(middle.Sub(begin))
-		bare.add(time.Since(middle))
-	}
-	report(b, len(text), ours, bare)
-}
-
-func BenchmarkOpen(b *testing.B) {
-	const boxes = 16
-	text := make([]byte, boxes*maxBody)
-	w := &boxWriter{half: testHalf}
-	var wire []byte
-	for p := text; len(p) > 0; {
-		var n int
-		wire, n = w.appendFrame(wire, p)
-		p = p[n:]
-	}
-	src := make([]byte, len(wire))
-	key, nonce := new([32]byte), new([24]byte)
-	box := secretbox.Seal(nil, text[:maxBody], nonce, key)
-	var ours, bare fastest
-	b.ReportAllocs()
-	for b.Loop() {
-		copy(src, wire) // decode changes it
-		r := boxReader{half: testHalf}
-		begin := time.Now()
-		if n, _, err := r.decode(text, src); n != len(text) || err != nil {
-			b.Fatal(n, err)
-		}
-		middle := time.Now()
-		for i := range boxes {
-			secretbox.Open(text[:i*maxBody], box, nonce, key)
-		}
-		ours.add(middle.Sub(begin))
-		bare.add(time.Since(middle))
-	}
-	report(b, len(text), ours, bare)
 }
 
 // BenchmarkConn moves 64 KiB over TCP on loopback, one way.

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/net/nettest"
+
+	"github.com/cad2f06c/switchboard/shs/internal/salsa"
 )
 
 func TestNettest(t *testing.T) {
@@ -311,7 +313,7 @@ func TestWriteBuffers(t *testing.T) {
 		t.Run(fmt.Sprint(tt.sizes), func(t *testing.T) {
 			a, b := net.Pipe()
 			count := &counting{Conn: a}
-			w := newWriter(count, &boxWriter{half: testHalf})
+			w := newWriter(count, newBoxWriter(testHalf, salsa.Best()))
 			total := 0
 			bufs := make([][]byte, len(tt.sizes))
 			for i, size := range tt.sizes {

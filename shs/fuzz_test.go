@@ -14,6 +14,7 @@ import (
 	"golang.org/x/crypto/curve25519"
 	"golang.org/x/crypto/nacl/secretbox"
 
+	"github.com/cad2f06c/switchboard/shs/internal/salsa"
 	"github.com/cad2f06c/switchboard/shs/internal/shs1"
 )
 
@@ -140,25 +141,94 @@ func FuzzBoxStream(f *testing.F) {
 		wire[int(at)%len(wire)] ^= mask
 		wire = append(wire, behind...)
 
-		r := newReader(pieces{stream{Reader: bytes.NewReader(wire)}, int(piece) + 1}, decoderFor(Box))
-		buf := make([]byte, int(piece)%5000+1)
-		var got []byte
-		var err error
-		for err == nil {
-			var n int
-			n, err = r.read(buf)
-			got = append(got, buf[:n]...)
-		}
-		if !bytes.HasPrefix(want, got) {
-			t.Fatalf("got %d bytes that were not sent", len(got))
-		}
-		if mask == 0 && !bytes.Equal(got, want) {
-			t.Fatalf("got %d bytes, %v, want %d", len(got), err, len(want))
-		}
-		if mask == 0 && len(behind) == 0 && err != io.EOF || mask != 0 && !errors.Is(err, ErrProtocol) {
-			t.Fatalf("mask %#x, %d bytes behind: got %v", mask, len(behind), err)
+		for _, path := range salsa.Paths() {
+			r := newReader(pieces{stream{Reader: bytes.NewReader(wire)}, int(piece) + 1}, newBoxReader(testHalf, path))
+			got, err := readInto(r, int(piece)%5000+1)
+			if !bytes.HasPrefix(want, got) {
+				t.Fatalf("%v: got %d bytes that were not sent", path, len(got))
+			}
+			if mask == 0 && !bytes.Equal(got, want) {
+				t.Fatalf("%v: got %d bytes, %v, want %d", path, len(got), err, len(want))
+			}
+			if mask == 0 && len(behind) == 0 && err != io.EOF || mask != 0 && !errors.Is(err, ErrProtocol) {
+				t.Fatalf("%v: mask %#x, %d bytes behind: got %v", path, mask, len(behind), err)
+			}
 		}
 	})
+}
+
+// readInto reads to the error with a buffer of a size.
+func readInto(r *reader, size int) (got []byte, err error) {
+	buf := make([]byte, size)
+	for err == nil {
+		var n int
+		n, err = r.read(buf)
+		got = append(got, buf[:n]...)
+	}
+	return got, err
+}
+
+// FuzzBoxBytes is a peer with the key that seals what it likes: bodies of any
+// size, and each maybe not what its header says, the stream whole or cut anywhere.
+func FuzzBoxBytes(f *testing.F) {
+	f.Add([]byte("\x00\x05hello\x00\x00"), uint16(3), uint16(9), byte(0))
+	f.Add([]byte("\x10\x00four thousand\xff\xff"), uint16(3000), uint16(0), byte(2))
+	f.Add(bytes.Repeat([]byte{0, 0}, 70), uint16(33), uint16(1), byte(0))
+	f.Add([]byte("\x00\x05hello\x00\x40world"), uint16(0), uint16(0), byte(5))
+	f.Fuzz(func(t *testing.T, script []byte, piece, cut uint16, how byte) {
+		ref := refHalf{key: testHalf.Key, nonce: testHalf.Nonce}
+		var wire, want []byte
+		var bodies []int // their sizes
+		for len(script) >= 2 && len(wire) < 1<<20 {
+			body := make([]byte, binary.BigEndian.Uint16(script))
+			script = script[2:]
+			script = script[copy(body, script):]
+			wire = append(wire, ref.seal(body)...)
+			want = append(want, body...)
+			bodies = append(bodies, len(body))
+			wire[len(wire)-1] ^= how >> 2
+		}
+		if how&2 != 0 {
+			wire = append(wire, ref.goodbye()...)
+		}
+		wire = wire[:len(wire)-min(len(wire), int(cut))]
+		n, wantErr := plainSense(wire, bodies, how>>2 != 0)
+		for _, path := range salsa.Paths() {
+			r := newReader(pieces{stream{Reader: bytes.NewReader(wire)}, int(piece) + 1}, newBoxReader(testHalf, path))
+			got, err := readInto(r, int(piece)%5000+1)
+			if !bytes.Equal(got, want[:n]) || !errors.Is(err, wantErr) {
+				t.Fatalf("%v: got %d bytes, %v, want %d, %v", path, len(got), err, n, wantErr)
+			}
+		}
+	})
+}
+
+// plainSense says how many bytes a reader must give of boxes with these bodies,
+// and how it must end. Whether the last byte of each box is false is told.
+func plainSense(wire []byte, bodies []int, bad bool) (n int, err error) {
+	empty := 0
+	for _, size := range bodies {
+		if empty++; size > 0 {
+			empty = 0
+		}
+		switch frame := boxHeaderSize + size; {
+		case len(wire) < boxHeaderSize:
+			return n, io.ErrUnexpectedEOF
+		case size > maxBody, bad && size == 0:
+			return n, ErrProtocol
+		case len(wire) < frame:
+			return n, io.ErrUnexpectedEOF
+		case bad, empty > maxEmpty:
+			return n, ErrProtocol
+		default:
+			wire = wire[frame:]
+			n += size
+		}
+	}
+	if len(wire) < boxHeaderSize {
+		return n, io.ErrUnexpectedEOF
+	}
+	return n, io.EOF
 }
 
 // FuzzPlainStream compares the reader with a few straight lines.
@@ -185,14 +255,7 @@ func FuzzPlainStream(f *testing.F) {
 			rest = rest[n:]
 		}
 		r := newReader(pieces{stream{Reader: bytes.NewReader(wire)}, int(piece) + 1}, new(plainReader))
-		buf := make([]byte, int(piece)%5000+1)
-		var got []byte
-		var err error
-		for err == nil {
-			var n int
-			n, err = r.read(buf)
-			got = append(got, buf[:n]...)
-		}
+		got, err := readInto(r, int(piece)%5000+1)
 		// Bytes behind the goodbye show only if they are there with it.
 		if !bytes.Equal(got, want) || !errors.Is(err, wantErr) && (wantErr != ErrProtocol || err != io.EOF) {
 			t.Fatalf("got %q, %v, want %q, %v", got, err, want, wantErr)

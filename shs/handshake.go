@@ -7,6 +7,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/cad2f06c/switchboard/shs/internal/salsa"
 	"github.com/cad2f06c/switchboard/shs/internal/shs1"
 )
 
@@ -129,8 +130,8 @@ func (c *Conn) establish(s *shs1.Session) {
 		c.in = newReader(c.raw, new(plainReader))
 		c.out = newWriter(c.raw, plainWriter{})
 	} else {
-		c.in = newReader(c.raw, &boxReader{half: s.Read})
-		c.out = newWriter(c.raw, &boxWriter{half: s.Write})
+		c.in = newReader(c.raw, newBoxReader(s.Read, salsa.Best()))
+		c.out = newWriter(c.raw, newBoxWriter(s.Write, salsa.Best()))
 	}
 	*s = shs1.Session{}
 	c.cfg = Config{} // the key is not needed any more

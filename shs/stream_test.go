@@ -10,6 +10,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/cad2f06c/switchboard/shs/internal/salsa"
 	"github.com/cad2f06c/switchboard/shs/internal/shs1"
 )
 
@@ -18,7 +19,7 @@ var testHalf = shs1.Half{Key: sum("stream"), Nonce: [24]byte{23: 0xfd}} // the n
 
 // frames are the frames of a stream and what is in each; the last is the goodbye.
 func frames(mode Mode, half shs1.Half, bodies ...string) (wire [][]byte, n int) {
-	var enc encoder = &boxWriter{half: half}
+	var enc encoder = newBoxWriter(half, salsa.Best())
 	if mode == Plain {
 		enc = plainWriter{}
 	}
@@ -34,7 +35,7 @@ func decoderFor(mode Mode) decoder {
 	if mode == Plain {
 		return new(plainReader)
 	}
-	return &boxReader{half: testHalf}
+	return newBoxReader(testHalf, salsa.Best())
 }
 
 // TestTruncation cuts a stream at every byte (F16).
@@ -221,7 +222,7 @@ func TestPlainLength(t *testing.T) {
 // TestReadBuffer shows that the buffer grows with use, to its limit.
 func TestReadBuffer(t *testing.T) {
 	var wire []byte
-	w := &boxWriter{half: testHalf}
+	w := newBoxWriter(testHalf, salsa.Best())
 	for range 100 {
 		wire, _ = w.appendFrame(wire, make([]byte, maxBody))
 	}
