@@ -25,6 +25,7 @@ var profiles = map[string]drive.Request{
 	"login16": {Op: "connrate", ID: "p", Par: logins},
 	"claim":   {Op: "claim", Prefix: "claim.n"},
 	"list":    {Op: "list"},
+	"entries": {Op: "entries"},
 	"idle":    {Op: "hold", ID: "p"},
 }
 
@@ -33,7 +34,7 @@ var profiles = map[string]drive.Request{
 func profile(args []string) error {
 	works := strings.Join(slices.Sorted(maps.Keys(profiles)), ", ")
 	fs := flag.NewFlagSet("profile", flag.ContinueOnError)
-	work := fs.String("work", "bulk", works+"; list has -names, idle -conns in all, neither being part of the profile but idle's")
+	work := fs.String("work", "bulk", works+"; list and entries have -names, idle -conns in all, neither being part of the profile but idle's")
 	mode := fs.String("mode", "plain", "plain, box, tcp, or R, the bare relay")
 	seconds := fs.Float64("seconds", 3, "how long")
 	count := fs.Int("names", 1000, "names to list")
@@ -68,7 +69,7 @@ func profile(args []string) error {
 		if _, err := st.workers[0].do(drive.Request{Op: "watch"}); err != nil {
 			return err
 		}
-	case "list":
+	case "list", "entries":
 		if _, err := caller.do(drive.Request{Op: "hold", Addr: st.addr, ID: "h", Prefix: "held.", Conns: 1, Names: *count}); err != nil {
 			return err
 		}

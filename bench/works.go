@@ -144,10 +144,12 @@ func names(s subject, o *options, saw func(string, float64)) error {
 	if _, err := watcher.do(drive.Request{Op: "watch"}); err != nil {
 		return err
 	}
-	list := func(key string) error {
-		r, err := claimer.do(drive.Request{Op: "list", Seconds: 0.3 * o.scale})
-		saw(key+"_p50", r.P50)
-		saw(key+"_n", float64(r.N))
+	list := func(op string, n int) error {
+		r, err := claimer.do(drive.Request{Op: op, Seconds: 0.3 * o.scale})
+		if err == nil && r.N < n {
+			err = fmt.Errorf("%s: %d names, want %d", op, r.N, n)
+		}
+		saw(fmt.Sprintf("%s%d_p50", op, n), r.P50)
 		return err
 	}
 	hold := func(id string, conns, names int) error {
@@ -158,9 +160,10 @@ func names(s subject, o *options, saw func(string, float64)) error {
 		func() error { return notify("claim", watcher, claimer, o, saw) },
 		func() error { return hold("a", 1000, 1) },
 		func() error { return notify("claim1k", watcher, claimer, o, saw) },
-		func() error { return list("list1k") },
+		func() error { return list("list", 1000) },
 		func() error { return hold("b", 9, 1000) },
-		func() error { return list("list10k") },
+		func() error { return list("list", 10000) },
+		func() error { return list("entries", 10000) },
 	} {
 		if err := step(); err != nil {
 			return err

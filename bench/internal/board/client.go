@@ -1,7 +1,9 @@
 package board
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/fnv"
@@ -126,9 +128,38 @@ func (p *plug) Claim(name string) error {
 
 func (p *plug) Release(name string) error { return p.Client.Release(p.ctx, valid(name)) }
 
-func (p *plug) List() (int, error) {
+// Entries reads the list as a program does: sorted, with owner, session and age.
+func (p *plug) Entries() (int, error) {
 	all, err := p.Names(p.ctx, "")
 	return len(all), err
+}
+
+// List reads the answers whole and counts the names in them, but takes no entry
+// apart: as much as R's client does.
+func (p *plug) List() (n int, err error) {
+	for after := ""; ; {
+		var page json.RawMessage
+		if err := p.Call(p.ctx, "names.list", listArgs{after}, &page); err != nil {
+			return n, err
+		}
+		here := bytes.Count(page, []byte(nameField))
+		n += here
+		if !bytes.Contains(page, []byte(`"more":true`)) { // no name has a quote
+			return n, nil
+		}
+		if here == 0 {
+			return n, errors.New("a page of the list has no names")
+		}
+		// The last entry's name is where the next page begins.
+		last := page[bytes.LastIndex(page, []byte(nameField))+len(nameField):]
+		after = string(last[:bytes.IndexByte(last, '"')])
+	}
+}
+
+const nameField = `"name":"`
+
+type listArgs struct {
+	After string `json:"after,omitempty"`
 }
 
 func (p *plug) Watch(seen func(string)) error {

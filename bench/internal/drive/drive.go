@@ -31,8 +31,10 @@ type Client interface {
 	// Watch calls seen for each name that appears, present ones or not, and
 	// returns once all later ones will be seen.
 	Watch(seen func(name string)) error
-	// List returns how many names there are, after it has read all of them.
+	// List returns how many names there are, after it has read all of them;
+	// Entries the same, after it has also understood what the server says of each.
 	List() (int, error)
+	Entries() (int, error)
 	// Close ends the client, with its names and channels.
 	Close() error
 }
@@ -43,7 +45,7 @@ type Dialer func(addr, id string) (Client, error)
 
 // Request is one order.
 type Request struct {
-	Op      string  `json:"op"`                // dial serve rtt conc open bulk connrate watch seen claim hold drop list profile
+	Op      string  `json:"op"`                // dial serve rtt conc open bulk connrate watch seen claim hold drop list entries profile
 	Addr    string  `json:"addr,omitempty"`    // dial, connrate, hold: of the server
 	ID      string  `json:"id,omitempty"`      // dial: of the client; connrate, hold: how all of theirs begin
 	Name    string  `json:"name,omitempty"`    // serve: of the callee; rtt, conc, open, bulk: whom to call; profile: the file
@@ -143,7 +145,9 @@ func (w *worker) obey(q Request) (Reply, error) {
 		w.drop()
 		return Reply{}, nil
 	case "list":
-		return w.list(q)
+		return w.list(q, w.client.List)
+	case "entries":
+		return w.list(q, w.client.Entries)
 	case "profile":
 		return Reply{}, w.profile(q.Name)
 	}
@@ -153,7 +157,7 @@ func (w *worker) obey(q Request) (Reply, error) {
 // needsClient reports whether an order is one to the dialled client.
 func needsClient(op string) bool {
 	switch op {
-	case "serve", "rtt", "conc", "open", "bulk", "watch", "claim", "list":
+	case "serve", "rtt", "conc", "open", "bulk", "watch", "claim", "list", "entries":
 		return true
 	}
 	return false

@@ -116,14 +116,14 @@ func (w *worker) drop() {
 	wg.Wait()
 }
 
-// list lists the names again and again.
-func (w *worker) list(q Request) (Reply, error) {
-	n, err := w.client.List()
+// list makes a list again and again, and says how many names the first one had.
+func (w *worker) list(q Request, list func() (int, error)) (Reply, error) {
+	n, err := list()
 	if err != nil {
 		return Reply{}, err
 	}
 	r, err := together([]func() error{func() error {
-		_, err := w.client.List()
+		_, err := list()
 		return err
 	}}, q.Seconds)
 	r.N = n

@@ -112,6 +112,9 @@ func (c *client) List() (int, error) {
 	return strings.Count(names, "\n"), err
 }
 
+// Entries is List: R says nothing else of a name.
+func (c *client) Entries() (int, error) { return c.List() }
+
 func (c *client) Watch(seen func(string)) error {
 	if c.direct {
 		return errors.ErrUnsupported
