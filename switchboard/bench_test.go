@@ -220,4 +220,3 @@ func TestIdleMemory(t *testing.T) {
 	h1, s1, g1 := measure()
 	t.Logf("a session, both ends: heap %d, stacks %d, goroutines %.1f", (h1-h0)/n, (s1-s0)/n, float64(g1-g0)/n)
 }
-

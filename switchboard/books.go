@@ -22,6 +22,7 @@ type books struct {
 	keys     map[shs.PublicKey]*keyBooks
 	registry *names.Registry
 	watches  map[*watch]struct{}
+	matcher  names.Matcher[*watch]        // of watches
 	offers   map[channel.ID]*pendingOffer // waiting for accept on a new connection
 	last     uint64                       // session id, never used twice
 	total    int                          // admitted logins
@@ -123,20 +124,8 @@ func (b *books) spend(key shs.PublicKey, now time.Time) error {
 	return nil
 }
 
-// publishLocked hands changes of the registry to those who watch them.
-func (b *books) publishLocked(changes []names.Change) {
-	for i := range changes {
-		ev := newEvent(&changes[i])
-		for w := range b.watches {
-			if w.pattern.Match(changes[i].Name) {
-				w.pushLocked(ev)
-			}
-		}
-	}
-}
-
 // dropLocked takes a session out of the registry and out of the books.
 func (b *books) dropLocked(id uint64) {
-	b.publishLocked(b.registry.Drop(time.Now(), id))
+	b.publishLocked(b.registry.Drop(time.Now(), id), 0)
 	delete(b.sessions, id)
 }

@@ -11,7 +11,7 @@ func (s *Server) Leftovers() string {
 		sessions += k.sessions
 	}
 	_, entries := s.registry.Snapshot(s.started)
-	if len(s.sessions)+len(s.watches)+len(s.offers)+s.total+sessions+len(entries) == 0 {
+	if len(s.sessions)+len(s.watches)+len(s.offers)+s.total+sessions+len(entries) == 0 && s.matcher.Empty() {
 		return ""
 	}
 	return fmt.Sprintf("%d sessions, %d watches, %d offers, %d logins, %d sessions of keys, %d names",

@@ -113,6 +113,17 @@ func (s *session) whoami(none) (control.WhoAmI, error) {
 
 func (s *session) ping(none) (int64, error) { return time.Now().UnixMilli(), nil }
 
+// change runs one step of the registry, and tells who watches.
+func (s *session) change(step func(*names.Registry) ([]names.Change, error)) error {
+	srv := s.srv
+	srv.mu.Lock()
+	changes, err := step(srv.registry)
+	now := srv.publishLocked(changes, maxPassing)
+	srv.mu.Unlock()
+	srv.pass(now)
+	return err
+}
+
 func (s *session) claim(a control.ClaimArgs) (control.ClaimResult, error) {
 	name, err := names.ParseName(a.Name)
 	if err != nil {
@@ -121,18 +132,19 @@ func (s *session) claim(a control.ClaimArgs) (control.ClaimResult, error) {
 	if len(a.Info) > control.MaxMeta {
 		return control.ClaimResult{}, control.BadRequest.With("info is larger than 4 KiB")
 	}
-	s.srv.mu.Lock()
-	defer s.srv.mu.Unlock()
-	if s.leaving {
-		return control.ClaimResult{}, control.ShuttingDown
-	}
-	res, changes, err := s.srv.registry.Claim(time.Now(), s.owner(), name,
-		names.Options{Queue: a.Queue, Replace: a.Replace, Yield: a.Yield, Info: a.Info})
-	if err != nil {
+	var res names.Result
+	err = s.change(func(r *names.Registry) (changes []names.Change, err error) {
+		if s.leaving {
+			return nil, control.ShuttingDown
+		}
 		// A claim without queue leaves the line, which is no event.
+		res, changes, err = r.Claim(time.Now(), s.owner(), name,
+			names.Options{Queue: a.Queue, Replace: a.Replace, Yield: a.Yield, Info: a.Info})
+		return changes, err
+	})
+	if err != nil {
 		return control.ClaimResult{}, err
 	}
-	s.srv.publishLocked(changes)
 	return control.ClaimResult{Name: a.Name, State: res.State, Epoch: res.Epoch, Rev: res.Rev}, nil
 }
 
@@ -141,13 +153,14 @@ func (s *session) release(a control.NameArgs) (control.RevResult, error) {
 	if err != nil {
 		return control.RevResult{}, err
 	}
-	s.srv.mu.Lock()
-	defer s.srv.mu.Unlock()
-	rev, changes, err := s.srv.registry.Release(time.Now(), s.id, name)
+	var rev uint64
+	err = s.change(func(r *names.Registry) (changes []names.Change, err error) {
+		rev, changes, err = r.Release(time.Now(), s.id, name)
+		return changes, err
+	})
 	if err != nil {
 		return control.RevResult{}, err
 	}
-	s.srv.publishLocked(changes)
 	return control.RevResult{Name: a.Name, Rev: rev}, nil
 }
 
@@ -159,13 +172,14 @@ func (s *session) update(a control.UpdateArgs) (control.RevResult, error) {
 	if len(a.Info) == 0 || len(a.Info) > control.MaxMeta {
 		return control.RevResult{}, control.BadRequest.With("info is missing or larger than 4 KiB")
 	}
-	s.srv.mu.Lock()
-	defer s.srv.mu.Unlock()
-	rev, changes, err := s.srv.registry.Update(time.Now(), s.id, name, a.Info)
+	var rev uint64
+	err = s.change(func(r *names.Registry) (changes []names.Change, err error) {
+		rev, changes, err = r.Update(time.Now(), s.id, name, a.Info)
+		return changes, err
+	})
 	if err != nil {
 		return control.RevResult{}, err
 	}
-	s.srv.publishLocked(changes)
 	return control.RevResult{Name: a.Name, Rev: rev}, nil
 }
 

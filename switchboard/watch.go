@@ -1,8 +1,6 @@
 package switchboard
 
 import (
-	"encoding/json"
-	"sync"
 	"time"
 
 	"github.com/cad2f06c/switchboard/internal/control"
@@ -16,51 +14,10 @@ const (
 	lagWindow = time.Minute
 )
 
-// event is one change as all its watchers get it; it is written once, when the
-// first of them asks.
-type event struct {
-	change *names.Change
-	text   func() json.RawMessage
-	size   int // of the text, nearly: what a queue is charged
-}
-
-// eventSize is the size of an event's text without its name and info, nearly.
-const eventSize = 320
-
-func newEvent(c *names.Change) *event {
-	size := eventSize + len(c.Name)
-	if c.Entry != nil {
-		size += len(c.Name) + len(c.Entry.Info)
-	}
-	return &event{change: c, size: size, text: sync.OnceValue(func() json.RawMessage { return changeText(c) })}
-}
-
-// changeText writes a change as an EVENT.
-func changeText(c *names.Change) json.RawMessage {
-	ev := control.Event{Rev: c.Rev, Type: string(c.Kind), Name: string(c.Name)}
-	if c.Entry != nil && c.Kind != names.Disconnected {
-		e := wireEntry(c.Entry)
-		ev.Entry = &e
-	}
-	if c.Was != nil {
-		ev.Was = &control.Was{ID: c.Was.Key, Session: control.FormatSession(c.Was.Session), Epoch: c.Was.Epoch}
-	}
-	return text(ev)
-}
-
-// text marshals an event. It cannot fail: the parts are strings, numbers, and
-// JSON that was checked when it came in.
-func text(ev control.Event) json.RawMessage {
-	raw, err := json.Marshal(ev)
-	if err != nil {
-		panic("switchboard: an event that is not JSON: " + err.Error())
-	}
-	return raw
-}
-
-// watch is one names.watch. Its goroutine sends; publishLocked fills its
-// queue. The queue is bounded: over the bound everything in it is forgotten,
-// and the goroutine sends lagged and a fresh snapshot instead.
+// watch is one names.watch. Its goroutine sends what publishLocked queues. The
+// queue is bounded: over the bound everything in it is forgotten, and the
+// goroutine sends lagged and a fresh snapshot instead. A watch with nothing to
+// send is served by whoever publishes, in passing.
 type watch struct {
 	// set at construction
 	sess    *session
@@ -72,11 +29,22 @@ type watch struct {
 	lags []time.Time
 
 	// guarded by srv.mu
+	sender sender
 	queue  []*event
 	bytes  int
 	lagged bool
 	ended  error
 }
+
+// sender says who sends on a watch: one at a time, so that events keep their
+// order.
+type sender int
+
+const (
+	senderRun  sender = iota // the watch's goroutine, until next finds nothing
+	senderNone               // nothing is to be sent
+	senderPass               // who has published; the goroutine waits
+)
 
 // watch begins a names.watch.
 func (s *session) watch(c *muxrpc.Call) {
@@ -103,6 +71,7 @@ func (s *session) watch(c *muxrpc.Call) {
 		s.watches++
 		b = w.beginLocked(args.Since)
 		srv.watches[w] = struct{}{}
+		srv.matcher.Add(w.pattern, w)
 	}
 	srv.mu.Unlock()
 	if err != nil {
@@ -120,6 +89,7 @@ func (s *session) watch(c *muxrpc.Call) {
 		srv.mu.Lock()
 		defer srv.mu.Unlock()
 		delete(srv.watches, w)
+		srv.matcher.Remove(w.pattern, w)
 		s.watches--
 		s.checkIdleLocked()
 	})
@@ -163,7 +133,7 @@ func (w *watch) run(b beginning) error {
 				return err
 			}
 		case ev != nil:
-			if err := w.call.Stream().Send(ev.text()); err != nil {
+			if err := w.call.Stream().SendJSON(ev.text()); err != nil {
 				return err
 			}
 		default:
@@ -184,6 +154,11 @@ func (w *watch) next() (*event, *beginning, error) {
 	switch {
 	case w.ended != nil:
 		return nil, nil, w.ended
+	case w.sender == senderPass: // who ends the passing pokes
+		return nil, nil, nil
+	}
+	w.sender = senderRun
+	switch {
 	case w.lagged:
 		now := time.Now()
 		w.lags = append(w.lags, now)
@@ -201,6 +176,7 @@ func (w *watch) next() (*event, *beginning, error) {
 		w.bytes -= ev.size
 		return ev, nil, nil
 	}
+	w.sender, w.queue = senderNone, nil
 	return nil, nil, nil
 }
 
@@ -217,7 +193,9 @@ func (w *watch) pushLocked(ev *event) {
 		w.queue = append(w.queue, ev)
 		w.bytes += ev.size
 	}
-	w.poke()
+	if w.sender == senderNone {
+		w.poke()
+	}
 }
 
 // endLocked ends the watch from outside, with a code.
@@ -237,7 +215,7 @@ func (w *watch) poke() {
 func (w *watch) sendBeginning(b beginning) error {
 	out := w.call.Stream()
 	if b.lagged {
-		if err := out.Send(text(control.Event{Rev: b.rev, Type: control.EventLagged})); err != nil {
+		if err := out.SendJSON(text(&control.Event{Rev: b.rev, Type: control.EventLagged})); err != nil {
 			return err
 		}
 	}
@@ -246,7 +224,7 @@ func (w *watch) sendBeginning(b beginning) error {
 			continue
 		}
 		entry := wireEntry(e)
-		if err := out.Send(text(control.Event{Rev: b.rev, Type: control.EventConnected, Name: string(e.Name), Entry: &entry})); err != nil {
+		if err := out.SendJSON(text(&control.Event{Rev: b.rev, Type: control.EventConnected, Name: string(e.Name), Entry: &entry})); err != nil {
 			return err
 		}
 	}
@@ -254,9 +232,9 @@ func (w *watch) sendBeginning(b beginning) error {
 		if !w.pattern.Match(b.changes[i].Name) {
 			continue
 		}
-		if err := out.Send(changeText(&b.changes[i])); err != nil {
+		if err := out.SendJSON(changeText(&b.changes[i])); err != nil {
 			return err
 		}
 	}
-	return out.Send(text(control.Event{Rev: b.rev, Type: control.EventSynced}))
+	return out.SendJSON(text(&control.Event{Rev: b.rev, Type: control.EventSynced}))
 }
