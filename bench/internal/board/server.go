@@ -44,6 +44,8 @@ func limits() switchboard.Limits {
 		NamesPerKey:     1 << 20,
 		CallRate:        10_000_000,
 		CallBurst:       10_000_000,
+		OpenRate:        10_000_000,
+		OpenBurst:       10_000_000,
 	}
 }
 
