@@ -155,7 +155,7 @@ func TestBacklog(t *testing.T) {
 
 // F28 in small: over MaxHeld the fullest stream goes, and only that.
 func TestMaxHeld(t *testing.T) {
-	const full = 3 // 512 KiB; the others 60,000 bytes, and over 1 MiB in all
+	const full = 3                   // 512 KiB; the others 60,000 bytes, and over 1 MiB in all
 	wide := func(id uint32) uint32 { // only two of the larger windows fit half of the budget
 		if id <= full {
 			return initial

@@ -50,7 +50,9 @@ type end struct {
 
 // schedule is one random run.
 type schedule struct {
-	Pipe     int // bytes that the connection holds
+	Pipe     int  // bytes that the connection holds
+	Room     int  // bytes that it takes at once without waiting; 0: it always waits
+	Relayed  bool // through two more sessions and a Splice
 	Streams  [][2]end
 	Accident int
 	After    int // ms, or for a cut bytes
@@ -73,6 +75,8 @@ func drawEnd(t *rapid.T) end {
 func drawSchedule(t *rapid.T) schedule {
 	p := schedule{
 		Pipe:     rapid.SampledFrom([]int{100, 5000, 64 << 10}).Draw(t, "pipe"),
+		Room:     rapid.SampledFrom([]int{0, 77, 3000, 1 << 20}).Draw(t, "room"),
+		Relayed:  rapid.Bool().Draw(t, "relayed"),
 		Accident: max(nothing, rapid.IntRange(-4, accidents-1).Draw(t, "accident")),
 	}
 	switch p.Accident {
@@ -117,29 +121,70 @@ func TestSchedules(t *testing.T) {
 	}
 }
 
-func (p *schedule) run(t *testing.T) (problems []string) {
+// sessions makes two that are connected.
+func (p *schedule) sessions(accident bool) (a, b *mux.Session) {
 	ca, cb := testnet.PipeSize(p.Pipe)
 	var na, nb net.Conn = ca, cb
-	switch p.Accident {
-	case cutAtoB:
+	switch {
+	case accident && p.Accident == cutAtoB:
 		na = testnet.Cut(ca, int64(p.After))
-	case cutBtoA:
+	case accident && p.Accident == cutBtoA:
 		nb = testnet.Cut(cb, int64(p.After))
+	case p.Room > 0:
+		na, nb = &tryConn{Conn: ca, room: p.Room}, &tryConn{Conn: cb, room: p.Room}
 	}
 	quiet := mux.Config{KeepAlive: -1, DeadAfter: -1}
-	a, b := mux.Client(na, quiet), mux.Server(nb, quiet)
+	client, server := quiet, quiet
+	client.Window = 1 << 20
+	return mux.Client(na, client), mux.Server(nb, server)
+}
+
+// path is the sessions between the ends; the first and the last are theirs.
+func (p *schedule) path() []*mux.Session {
+	a, b := p.sessions(true)
+	if !p.Relayed {
+		return []*mux.Session{a, b}
+	}
+	callee, server := p.sessions(false)
+	return []*mux.Session{a, b, server, callee}
+}
+
+// connect opens a stream from the first to the last of the path.
+func connect(t *testing.T, path []*mux.Session) (ends [2]*mux.Stream, err error) {
+	var all []*mux.Stream
+	for i := 0; i < len(path); i += 2 {
+		x, err := path[i].Open(t.Context())
+		if err != nil {
+			return ends, err
+		}
+		y, err := path[i+1].Accept(t.Context())
+		if err != nil {
+			return ends, err
+		}
+		all = append(all, x, y)
+	}
+	if len(all) == 4 {
+		j := &mux.Splice{Over: func(_ *mux.Stream, err error) {
+			if err != nil {
+				all[1].Abort()
+				all[2].Abort()
+			}
+		}}
+		j.Join(all[1], all[2])
+	}
+	return [2]*mux.Stream{all[0], all[len(all)-1]}, nil
+}
+
+func (p *schedule) run(t *testing.T) (problems []string) {
+	path := p.path()
+	a, b := path[0], path[len(path)-1]
 	var wg sync.WaitGroup
 	results := make([][2]outcome, len(p.Streams))
 	for k := range p.Streams {
-		x, err := a.Open(t.Context())
+		ends, err := connect(t, path)
 		if err != nil {
 			break // the accident has happened
 		}
-		y, err := b.Accept(t.Context())
-		if err != nil {
-			break
-		}
-		ends := [2]*mux.Stream{x, y}
 		for i := range ends {
 			wg.Go(func() { p.Streams[k][i].play(ends[i], k, i, &results[k][i]) })
 		}
@@ -153,9 +198,10 @@ func (p *schedule) run(t *testing.T) (problems []string) {
 		time.AfterFunc(after, func() { b.Close() })
 	}
 	time.Sleep(time.Minute) // for whoever waits now, nothing will come
-	problems = p.books(a, b)
-	a.Abort(nil)
-	b.Abort(nil)
+	problems = p.books(path)
+	for _, s := range path {
+		s.Abort(nil)
+	}
 	wg.Wait()
 	for k := range results {
 		for i := range 2 {
@@ -167,12 +213,14 @@ func (p *schedule) run(t *testing.T) (problems []string) {
 }
 
 // books looks at the sessions when nothing moves any more.
-func (p *schedule) books(a, b *mux.Session) (problems []string) {
+func (p *schedule) books(path []*mux.Session) (problems []string) {
 	if p.Accident != nothing {
 		return nil
 	}
-	if a.Err() != nil || b.Err() != nil {
-		return []string{fmt.Sprintf("sessions ended: %v, %v", a.Err(), b.Err())}
+	for i, s := range path {
+		if s.Err() != nil {
+			return []string{fmt.Sprintf("session %d ended: %v", i, s.Err())}
+		}
 	}
 	for _, ends := range p.Streams {
 		for _, e := range ends {
@@ -181,7 +229,7 @@ func (p *schedule) books(a, b *mux.Session) (problems []string) {
 			}
 		}
 	}
-	for _, x := range []*mux.Session{a, b} {
+	for _, x := range path {
 		held, queued, unacked := mux.Accounts(x)
 		if x.NumStreams() != 0 || held != 0 || queued != 0 || unacked != 0 {
 			problems = append(problems, fmt.Sprintf("left: %d streams, %d held, %d queued, %d unacked",

@@ -1,9 +1,6 @@
 package mux
 
-import (
-	"sync"
-	"sync/atomic"
-)
+import "sync/atomic"
 
 // Splice joins two streams, of one session or of two, so that what arrives for
 // one goes on to the other: data in frames of the other session, FIN as FIN. A
@@ -27,7 +24,7 @@ type Splice struct {
 
 	a     *Stream
 	ended atomic.Int32 // directions
-	once  sync.Once
+	told  atomic.Bool  // Over was called: what it does may break the other stream
 }
 
 // Join begins. From then on nobody else may use a or b but to reset them, and
@@ -190,13 +187,19 @@ func (st *Stream) endLocked() {
 // endDirection counts a FIN that was written.
 func (j *Splice) endDirection() {
 	if j.ended.Add(1) == 2 {
-		j.once.Do(func() { j.Over(nil, nil) })
+		j.over(nil, nil)
 	}
 }
 
 // breakLocked ends the splice of a stream that is over before its time.
 func (st *Stream) breakLocked(err error) {
 	if j := st.pair; j != nil {
-		st.s.after = append(st.s.after, func() { j.once.Do(func() { j.Over(st, err) }) })
+		st.s.after = append(st.s.after, func() { j.over(st, err) })
+	}
+}
+
+func (j *Splice) over(broken *Stream, err error) {
+	if j.told.CompareAndSwap(false, true) {
+		j.Over(broken, err)
 	}
 }
