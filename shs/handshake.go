@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/cad2f06c/switchboard/shs/internal/salsa"
@@ -63,7 +64,7 @@ func (c *Conn) handshake(stop func() bool, cause func() error) error {
 		stop()
 		return c.failed
 	}
-	session, err := c.shake()
+	session, err := c.shakeAside()
 	if !stop() {
 		c.cut(cause())
 	}
@@ -80,6 +81,15 @@ func (c *Conn) handshake(stop func() bool, cause func() error) error {
 	}
 	c.establish(session)
 	return nil
+}
+
+// shakeAside is shake on a goroutine of its own: curve arithmetic needs a deep
+// stack, which whoever goes on to serve the connection would keep for long.
+func (c *Conn) shakeAside() (session *shs1.Session, err error) {
+	var wg sync.WaitGroup
+	wg.Go(func() { session, err = c.shake() })
+	wg.Wait()
+	return session, err
 }
 
 // shake picks the network keys and runs the messages.

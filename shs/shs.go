@@ -25,10 +25,12 @@
 //
 // # Goroutines and memory
 //
-// A Conn has no goroutine of its own. One goroutine may read, one may write and
-// any number may close it or set deadlines at the same time; further readers
-// and writers wait. Read and write buffers begin small and grow to 64 KiB each
-// with use; a box or a chunk costs no allocation.
+// A Conn has no goroutine of its own, except while its handshake runs. One
+// goroutine may read, one may write and any number may close it or set deadlines
+// at the same time; further readers and writers wait. Read and write buffers of
+// 64 KiB come from a pool that all share. A Conn has none while it is idle, if
+// the connection below is a TCP or Unix socket, and 4 KiB to read with if it is
+// another. A box or a chunk costs no allocation.
 //
 // # Sources
 //
@@ -105,8 +107,8 @@ type Config struct {
 	ServerKey PublicKey
 	// Authorize, at a server, is called once with the client's proven key,
 	// before the client learns that it was understood. Its error ends the
-	// handshake without a further byte. Nil admits everybody. It runs on the
-	// goroutine of Handshake and counts into its time.
+	// handshake without a further byte. Nil admits everybody. Its time counts
+	// into that of Handshake, which waits for it.
 	Authorize func(client PublicKey, mode Mode) error
 }
 
