@@ -15,13 +15,13 @@ import (
 type Conn struct {
 	// Set at construction.
 	raw    net.Conn
-	cfg    Config
 	client bool
 
 	// shaking is a 1-slot lock: whoever holds it runs the handshake, or waits
 	// for it, and owns the fields up to shaken.
 	shaking chan struct{}
-	failed  error // of the handshake, sticky
+	cfg     *Config // a copy, nil after the handshake
+	failed  error   // of the handshake, sticky
 
 	// Written under shaking, read by anybody once shaken is true.
 	remote PublicKey
@@ -40,7 +40,8 @@ type Conn struct {
 var _ net.Conn = (*Conn)(nil)
 
 func newConn(raw net.Conn, cfg *Config, client bool) *Conn {
-	return &Conn{raw: raw, cfg: *cfg, client: client, shaking: make(chan struct{}, 1)}
+	own := *cfg
+	return &Conn{raw: raw, cfg: &own, client: client, shaking: make(chan struct{}, 1)}
 }
 
 // NetConn returns the connection below. Reading from it, or writing to it,

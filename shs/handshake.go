@@ -75,7 +75,7 @@ func (c *Conn) handshake(stop func() bool, cause func() error) error {
 	c.mu.Unlock()
 	if err != nil {
 		c.raw.Close()
-		c.cfg = Config{}
+		c.cfg = nil
 		c.failed = fmt.Errorf("handshake: %w", err)
 		return c.failed
 	}
@@ -94,7 +94,7 @@ func (c *Conn) shakeAside() (session *shs1.Session, err error) {
 
 // shake picks the network keys and runs the messages.
 func (c *Conn) shake() (*shs1.Session, error) {
-	cfg := &c.cfg
+	cfg := c.cfg
 	if cfg.Key.IsZero() {
 		return nil, errNoKey
 	}
@@ -144,6 +144,6 @@ func (c *Conn) establish(s *shs1.Session) {
 		c.out = newWriter(c.raw, newBoxWriter(s.Write, salsa.Best()))
 	}
 	*s = shs1.Session{}
-	c.cfg = Config{} // the key is not needed any more
+	c.cfg = nil // the key is not needed any more
 	c.shaken.Store(true)
 }

@@ -43,11 +43,9 @@ type reader struct {
 	filled bool // the last read filled buf
 	given  bool // the caller has a view of buf, which must not become another's
 
-	ahead  [maxPeek]byte // peeked, not consumed, before view: ahead[from:to]
-	from   int
-	to     int
-	err    error // sticky, comes after view
-	closed bool  // err was set by us, not met in the stream
+	peeked []byte // a copy of what peek returned and nobody consumed: before view
+	err    error  // sticky, comes after view
+	closed bool   // err was set by us, not met in the stream
 
 	raw    syscall.RawConn       // nil: conn is no socket
 	recv   func(fd uintptr) bool // r.recvRaw, made once
@@ -69,9 +67,11 @@ func (r *reader) read(p []byte) (n int, err error) {
 	if err := r.await(); err != nil {
 		return 0, err
 	}
-	if r.from < r.to {
-		n = copy(p, r.ahead[r.from:r.to])
-		r.from += n
+	if len(r.peeked) > 0 {
+		n = copy(p, r.peeked)
+		if r.peeked = r.peeked[n:]; len(r.peeked) == 0 {
+			r.peeked = nil
+		}
 		return n, nil
 	}
 	for n < len(p) && r.look() {
@@ -88,10 +88,7 @@ func (r *reader) next() (view []byte, more bool, err error) {
 	if err := r.await(); err != nil {
 		return nil, false, err
 	}
-	if r.from < r.to {
-		view = r.ahead[r.from:r.to]
-		r.from, r.to = 0, 0
-	} else {
+	if view, r.peeked = r.peeked, nil; len(view) == 0 {
 		view, r.view = r.view, nil
 	}
 	r.given = true
@@ -107,27 +104,25 @@ func (r *reader) peek(n int) ([]byte, error) {
 		return nil, r.err
 	}
 	r.given = false
-	r.to = copy(r.ahead[:], r.ahead[r.from:r.to])
-	r.from = 0
-	for r.to < n {
+	for len(r.peeked) < n {
 		if err := r.awaitView(); err != nil {
-			return r.ahead[:r.to], err
+			return r.peeked, err
 		}
-		c := copy(r.ahead[r.to:n], r.view)
+		c := min(n-len(r.peeked), len(r.view))
+		r.peeked = append(r.peeked, r.view[:c]...)
 		r.view = r.view[c:]
-		r.to += c
 	}
-	return r.ahead[:n], nil
+	return r.peeked[:n], nil
 }
 
-// await returns when there is something in ahead or in view. A timeout loses
+// await returns when there is something in peeked or in view. A timeout loses
 // nothing: what has come stays in buf.
 func (r *reader) await() error {
 	if r.closed {
 		return r.err
 	}
 	r.given = false
-	if r.from < r.to {
+	if len(r.peeked) > 0 {
 		return nil
 	}
 	return r.awaitView()
