@@ -28,6 +28,8 @@ type books struct {
 	total    int                          // admitted logins
 	stopping bool
 
+	roll roll // the registry's names as a list shows them; has a lock of its own
+
 	authorized map[shs.PublicKey]string // admitted over TCP; never changed in place
 }
 

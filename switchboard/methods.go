@@ -1,8 +1,9 @@
 package switchboard
 
 import (
-	"encoding/json"
 	"fmt"
+	"slices"
+	"strconv"
 	"time"
 
 	"github.com/cad2f06c/switchboard/internal/control"
@@ -26,7 +27,7 @@ var methods = map[string]method{
 	control.MethodClaim:   {"async", answer((*session).claim)},
 	control.MethodRelease: {"async", answer((*session).release)},
 	control.MethodUpdate:  {"async", answer((*session).update)},
-	control.MethodList:    {"async", answer((*session).list)},
+	control.MethodList:    {"async", (*session).list},
 	control.MethodGet:     {"async", answer((*session).get)},
 	control.MethodWatch:   {"source", (*session).watch},
 }
@@ -197,45 +198,34 @@ func (s *session) get(a control.NameArgs) (control.Entry, error) {
 	return wireEntry(e), nil
 }
 
-// page is control.ListResult with its entries already written, because their
-// size decides where the page ends.
-type page struct {
-	Rev   uint64            `json:"rev"`
-	Names []json.RawMessage `json:"names"`
-	More  bool              `json:"more,omitempty"`
-}
-
-// pageRoom is what a page leaves for the fields around its entries.
-const pageRoom = 1 << 10
-
-func (s *session) list(a control.ListArgs) (page, error) {
-	match, err := parseMatch(a.Match)
+// list answers with a page of the roll, which is a control.ListResult that was
+// written before.
+func (s *session) list(c *muxrpc.Call) {
+	var a control.ListArgs
+	var match names.Pattern
+	err := control.Decode(c.Args(), &a)
+	if err == nil {
+		match, err = parseMatch(a.Match)
+	}
 	if err != nil {
-		return page{}, err
+		s.reply(c, nil, err)
+		return
 	}
 	s.srv.mu.Lock()
 	rev, entries := s.srv.registry.Snapshot(time.Now())
 	s.srv.mu.Unlock()
 
-	p := page{Rev: rev, Names: []json.RawMessage{}}
-	size := pageRoom
-	for _, e := range entries {
-		if string(e.Name) <= a.After && a.After != "" || !match.Match(e.Name) {
-			continue
-		}
-		w := wireEntry(e)
-		w.Info = nil
-		raw, err := json.Marshal(w)
-		if err != nil {
-			return page{}, err
-		}
-		if size += len(raw) + 1; size > control.MaxPeerBody {
-			p.More = true
-			break
-		}
-		p.Names = append(p.Names, raw)
+	listed, more := page(s.srv.roll.at(entries), match, a.After)
+	head := strconv.AppendUint([]byte(`{"rev":`), rev, 10)
+	parts := slices.Concat([][]byte{append(head, `,"names":[`...)}, listed)
+	if more {
+		parts = append(parts, []byte(`],"more":true}`))
+	} else {
+		parts = append(parts, []byte(`]}`))
 	}
-	return p, nil
+	if err := c.ReplyJSON(parts...); err != nil {
+		s.log.Debug("call answered", "method", c.Name(), "err", err)
+	}
 }
 
 // errNoName is the answer for what does not exist, and for what one may not see.

@@ -1,0 +1,208 @@
+package switchboard
+
+import (
+	"slices"
+	"sort"
+	"strings"
+	"sync"
+
+	"github.com/cad2f06c/switchboard/internal/control"
+	"github.com/cad2f06c/switchboard/names"
+)
+
+// roll is the list of all names as it goes over the wire, kept in leaves of
+// neighbouring names. A leaf is never changed: readers send it while the next
+// roll is made, which shares every leaf in which nothing has changed. So a list
+// costs a look at each entry's address and what it takes to write the entries
+// that are new, whoever asks and however much has happened since.
+type roll struct {
+	mu      sync.Mutex
+	entries []*names.Entry // the snapshot that leaves show
+	leaves  []*leaf
+}
+
+// leafSize is the most entries of a leaf; a list of any length has at least a
+// quarter of it in each, on average.
+const leafSize = 128
+
+// usualEntry is the size of most entries' texts, nearly.
+const usualEntry = 160
+
+// leaf is some entries in a row.
+type leaf struct {
+	entries []*names.Entry
+	ends    []int  // where each entry's text ends in text
+	text    []byte // ,{…},{…}: each entry without info, behind a comma
+}
+
+// at returns the leaves that show a snapshot of the registry.
+func (r *roll) at(entries []*names.Entry) []*leaf {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !same(entries, r.entries) {
+		r.leaves = renew(r.leaves, entries)
+		r.entries = entries
+	}
+	return r.leaves
+}
+
+// same reports whether two snapshots are one.
+func same(a, b []*names.Entry) bool {
+	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0])
+}
+
+// renew makes the leaves of entries from older ones.
+func renew(old []*leaf, entries []*names.Entry) []*leaf {
+	leaves := make([]*leaf, 0, len(old)+1)
+	for k, lf := range old {
+		n := len(lf.entries)
+		if n > len(entries) || !slices.Equal(entries[:n], lf.entries) {
+			n = len(entries)
+			if k+1 < len(old) {
+				next := old[k+1].entries[0].Name
+				n = sort.Search(n, func(i int) bool { return entries[i].Name >= next })
+			}
+			leaves = appendLeaves(leaves, lf, entries[:n])
+		} else {
+			leaves = appendLeaf(leaves, lf)
+		}
+		entries = entries[n:]
+	}
+	return appendLeaves(leaves, &leaf{}, entries)
+}
+
+// appendLeaves writes entries, of which some may stand in old.
+func appendLeaves(leaves []*leaf, old *leaf, entries []*names.Entry) []*leaf {
+	i := 0
+	for part := range slices.Chunk(entries, leafSize) {
+		lf := &leaf{
+			entries: slices.Clone(part),
+			ends:    make([]int, 0, len(part)),
+			text:    make([]byte, 0, max(len(old.text), usualEntry*len(part))+usualEntry),
+		}
+		for _, e := range part {
+			for i < len(old.entries) && old.entries[i].Name < e.Name {
+				i++
+			}
+			if i < len(old.entries) && old.entries[i] == e {
+				lf.text = append(lf.text, old.span(i, i+1)...)
+			} else {
+				w := wireEntry(e)
+				w.Info = nil
+				lf.text = control.AppendEntry(append(lf.text, ','), &w)
+			}
+			lf.ends = append(lf.ends, len(lf.text))
+		}
+		leaves = appendLeaf(leaves, lf)
+	}
+	return leaves
+}
+
+// appendLeaf appends lf; two leaves that are small become one.
+func appendLeaf(leaves []*leaf, lf *leaf) []*leaf {
+	last := len(leaves) - 1
+	if last < 0 || len(leaves[last].entries)+len(lf.entries) > leafSize/2 {
+		return append(leaves, lf)
+	}
+	a := leaves[last]
+	both := &leaf{
+		entries: slices.Concat(a.entries, lf.entries),
+		ends:    slices.Grow(slices.Clone(a.ends), len(lf.ends)),
+		text:    slices.Concat(a.text, lf.text),
+	}
+	for _, end := range lf.ends {
+		both.ends = append(both.ends, len(a.text)+end)
+	}
+	leaves[last] = both
+	return leaves
+}
+
+// span is the text of the entries i up to j.
+func (lf *leaf) span(i, j int) []byte {
+	begin := 0
+	if i > 0 {
+		begin = lf.ends[i-1]
+	}
+	if j == 0 {
+		return nil
+	}
+	return lf.text[begin:lf.ends[j-1]]
+}
+
+// pageRoom is what a page leaves for the fields around its entries.
+const pageRoom = 1 << 10
+
+// page returns the entries behind a name that match, joined by commas, as far
+// as a page has room, and whether there are more. The parts may be sent, not
+// changed.
+func page(leaves []*leaf, match names.Pattern, after string) (parts [][]byte, more bool) {
+	if match == (names.Pattern{}) {
+		parts, more = pageOfAll(leaves, after)
+	} else {
+		parts, more = pageOfMatches(leaves, match, after)
+	}
+	if len(parts) > 0 {
+		parts[0] = parts[0][1:] // the first comma
+	}
+	return parts, more
+}
+
+// behind cuts off the leaves before the first name behind after, and says which
+// entry of the first leaf left that name is.
+func behind(leaves []*leaf, after string) ([]*leaf, int) {
+	if after == "" {
+		return leaves, 0
+	}
+	k := sort.Search(len(leaves), func(k int) bool {
+		lf := leaves[k].entries
+		return string(lf[len(lf)-1].Name) > after
+	})
+	if k == len(leaves) {
+		return nil, 0
+	}
+	return leaves[k:], sort.Search(len(leaves[k].entries), func(i int) bool { return strings.Compare(string(leaves[k].entries[i].Name), after) > 0 })
+}
+
+func pageOfAll(leaves []*leaf, after string) (parts [][]byte, more bool) {
+	leaves, first := behind(leaves, after)
+	room := control.MaxPeerBody - pageRoom
+	for _, lf := range leaves {
+		text := lf.span(first, len(lf.entries))
+		if len(text) > room {
+			begin := len(lf.text) - len(text)
+			n := sort.Search(len(lf.ends), func(i int) bool { return lf.ends[i]-begin > room })
+			if n > first {
+				parts = append(parts, lf.span(first, n))
+			}
+			return parts, true
+		}
+		parts = append(parts, text)
+		room -= len(text)
+		first = 0
+	}
+	return parts, false
+}
+
+// pageOfMatches copies: a part for each name would cost more on its way.
+func pageOfMatches(leaves []*leaf, match names.Pattern, after string) (parts [][]byte, more bool) {
+	leaves, first := behind(leaves, after)
+	room := control.MaxPeerBody - pageRoom
+	var b []byte
+	for _, lf := range leaves {
+		for i := first; i < len(lf.entries); i++ {
+			if !match.Match(lf.entries[i].Name) {
+				continue
+			}
+			text := lf.span(i, i+1)
+			if len(b)+len(text) > room {
+				return [][]byte{b}, true
+			}
+			b = append(b, text...)
+		}
+		first = 0
+	}
+	if len(b) == 0 {
+		return nil, false
+	}
+	return [][]byte{b}, false
+}
