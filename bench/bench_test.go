@@ -37,8 +37,8 @@ func TestRun(t *testing.T) {
 			if s.name == "D" && m.key == "bulk_server" || strings.HasSuffix(m.key, "_cpu") || strings.HasSuffix(m.key, "_server") {
 				continue // there is none, or no clock for it
 			}
-			if r.median(s.name, m.key) <= 0 {
-				t.Errorf("%s of %s: nothing seen", m.key, s.name)
+			if v, _ := r.median(s.name, m.key); v <= 0 {
+				t.Errorf("%s of %s: got %v", m.key, s.name, v)
 			}
 		}
 	}

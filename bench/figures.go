@@ -62,13 +62,15 @@ type verdict struct {
 
 // judge compares a run with the figures. Scaled ones are brought to its machine.
 func (r *results) judge() (all []verdict) {
-	costR, hs := r.median("R", "bulk_cpu"), median(r.Cores)
+	costR, _ := r.median("R", "bulk_cpu")
+	hs := median(r.Cores)
 	for _, f := range figures {
-		v := verdict{figure: f, seen: r.median(f.subject, f.key)}
+		v := verdict{figure: f}
+		v.seen, v.ok = r.median(f.subject, f.key)
 		by := 1.0
 		switch f.to {
 		case toR:
-			v.seen = r.ratio(f.subject, f.key)
+			v.seen, v.ok = r.ratio(f.subject, "R", f.key)
 		case scaledR:
 			by = costR / refCPU
 		case scaledHS:
@@ -80,7 +82,6 @@ func (r *results) judge() (all []verdict) {
 		if by > 0 {
 			v.must, v.aim = f.must*by, f.aim*by
 		}
-		v.ok = v.seen > 0
 		all = append(all, v)
 	}
 	return all

@@ -13,6 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+const tellsOfOthers = true // this system, about the time and memory of other processes
+
 // cpu is the processor time that the processes have used so far, together. A
 // process's clock has its id, inverted, from bit 3 on, and 2 for "scheduled time"
 // below (clock_getcpuclockid(3)); it counts nanoseconds, not ticks.

@@ -151,7 +151,11 @@ func (r *results) one(n int, w workload, s subject, o *options, seen round) {
 	if seen[s.name] == nil {
 		seen[s.name] = make(map[string]float64)
 	}
-	if err := w.do(s, o, func(key string, v float64) { seen[s.name][key] = v }); err != nil {
+	if err := w.do(s, o, func(key string, v float64) {
+		if v != 0 || tellsOfOthers {
+			seen[s.name][key] = v
+		}
+	}); err != nil {
 		r.Failed = append(r.Failed, fmt.Sprintf("round %d, W%s, %s: %v", n+1, w.number, s.name, err))
 		fmt.Fprintln(os.Stderr, "bench:", r.Failed[len(r.Failed)-1])
 	}

@@ -71,16 +71,20 @@ type report struct {
 }
 
 func (r *results) tables() report {
+	costR, _ := r.median("R", "bulk_cpu")
 	rep := report{failed: r.Failed}
 	others := ""
 	if r.Others >= 0 {
 		others = fmt.Sprintf("; other programs took %.0f %% of the machine", 100*r.Others)
+		if r.Others > 0.05 {
+			others = "; a busy machine" + others
+		}
 	}
 	rep.intro = []string{
 		fmt.Sprintf("Commit %s, %s, %d rounds of scale %g in %v%s.", r.Commit, r.Began.Format(time.DateTime+"Z"), len(r.Rounds), r.Scale,
 			time.Duration(r.Seconds*float64(time.Second)).Round(time.Second), others),
 		"Machine: " + r.Machine + ".",
-		fmt.Sprintf("R costs %s CPU s/GB; one core does %s bare handshakes a second.", number(r.median("R", "bulk_cpu")), number(median(r.Cores))),
+		fmt.Sprintf("R costs %s CPU s/GB; one core does %s bare handshakes a second.", number(costR), number(median(r.Cores))),
 		"Limits that the server raised: " + r.Limits + ".",
 	}
 	for _, work := range strings.Split("12345", "") {
@@ -93,18 +97,25 @@ func (r *results) tables() report {
 }
 
 // table is one work: a row for each measure, a column for each subject, and in
-// brackets the ratio to R.
+// brackets the ratios to R and to D.
 func (r *results) table(work string) table {
 	t := table{title: titles[work], rows: [][]string{append([]string{"", "unit"}, r.Subjects...)}}
 	for _, m := range measures {
 		row, any := []string{m.name, m.unit}, false
 		for _, s := range r.Subjects {
-			v := r.median(s, m.key)
-			cell := number(v)
-			if x := r.ratio(s, m.key); m.ratio && s != "R" && x > 0 {
-				cell += fmt.Sprintf(" (%.2f)", x)
+			cell := "-"
+			if v, ok := r.median(s, m.key); ok {
+				any, cell = true, number(v)
 			}
-			any = any || v > 0
+			var ratios []string
+			for _, base := range []string{"R", "D"} {
+				if x, ok := r.ratio(s, base, m.key); ok && m.ratio && s != base {
+					ratios = append(ratios, number(x)+" "+base)
+				}
+			}
+			if ratios != nil {
+				cell += " (" + strings.Join(ratios, ", ") + ")"
+			}
 			row = append(row, cell)
 		}
 		if m.work == work && any {
@@ -125,26 +136,27 @@ func (r *results) figures() table {
 	return t
 }
 
-// median is over the rounds that have the value; 0 if none has.
-func (r *results) median(subject, key string) float64 {
+// median is over the rounds that have the value; false if none has.
+func (r *results) median(subject, key string) (float64, bool) {
 	var all []float64
 	for _, seen := range r.Rounds {
 		if v, ok := seen[subject][key]; ok {
 			all = append(all, v)
 		}
 	}
-	return median(all)
+	return median(all), len(all) > 0
 }
 
-// ratio is the median of the rounds' ratios to R.
-func (r *results) ratio(subject, key string) float64 {
+// ratio is the median of the rounds' ratios to another subject's value; false if
+// there is none.
+func (r *results) ratio(subject, base, key string) (float64, bool) {
 	var all []float64
 	for _, seen := range r.Rounds {
-		if v, base := seen[subject][key], seen["R"][key]; v > 0 && base > 0 {
-			all = append(all, v/base)
+		if v, by := seen[subject][key], seen[base][key]; v > 0 && by > 0 {
+			all = append(all, v/by)
 		}
 	}
-	return median(all)
+	return median(all), len(all) > 0
 }
 
 func median(all []float64) float64 {
@@ -158,8 +170,6 @@ func median(all []float64) float64 {
 // number writes three significant digits, or all before the point.
 func number(v float64) string {
 	switch {
-	case v == 0:
-		return "-"
 	case v >= 100:
 		return fmt.Sprintf("%.0f", v)
 	case v >= 10:
