@@ -37,7 +37,7 @@ type Config struct {
 	// ErrDead. Default 45 s; negative: never.
 	DeadAfter time.Duration
 
-	// WriteTimeout is how long the peer may take for one write of at most 64
+	// WriteTimeout is how long the peer may take for one write of at most 129
 	// KiB before the session ends with ErrStalled. Default 10 s.
 	WriteTimeout time.Duration
 

@@ -7,11 +7,11 @@ import (
 )
 
 // Chunks have a power of two of bytes as their capacity, from minChunk (what an
-// empty buffer may keep) to maxRaw (one write).
+// empty buffer may keep) to maxChunk.
 const (
 	minChunk = 512
-	maxChunk = 16 << 10 // of a buffer
-	classes  = 8        // 512, 1 Ki, … 64 Ki
+	maxChunk = 16 << 10
+	classes  = 6 // 512, 1 Ki, … 16 Ki
 )
 
 // Pool lends sessions the memory for bytes under way. One Pool may serve any
@@ -19,12 +19,13 @@ const (
 // borrowed is the garbage collector's to take.
 type Pool struct {
 	free [classes]sync.Pool // of *byte, the first of a chunk's capacity: a pointer goes in without an allocation
+	raws sync.Pool          // of *[maxRaw]byte
 }
 
 // NewPool makes a Pool.
 func NewPool() *Pool { return new(Pool) }
 
-// get returns an empty chunk for at least n bytes, n at most maxRaw.
+// get returns an empty chunk for at least n bytes, n at most maxChunk.
 func (p *Pool) get(n int) []byte {
 	k := class(n)
 	if first, ok := p.free[k].Get().(*byte); ok {
@@ -35,5 +36,15 @@ func (p *Pool) get(n int) []byte {
 
 // put takes a chunk back whose capacity is as get made it.
 func (p *Pool) put(c []byte) { p.free[class(cap(c))].Put(unsafe.SliceData(c)) }
+
+// getRaw returns the memory of one write, empty; putRaw takes it back.
+func (p *Pool) getRaw() []byte {
+	if raw, ok := p.raws.Get().(*[maxRaw]byte); ok {
+		return raw[:0]
+	}
+	return make([]byte, 0, maxRaw)
+}
+
+func (p *Pool) putRaw(raw []byte) { p.raws.Put((*[maxRaw]byte)(raw[:maxRaw])) }
 
 func class(n int) int { return bits.Len(uint(max(n, minChunk)-1) / minChunk) }

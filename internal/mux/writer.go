@@ -11,9 +11,9 @@ import (
 )
 
 const (
-	maxRaw    = 64 << 10 // bytes in one write to the connection
-	maxTurn   = 16 << 10 // bytes of a stream at its turn
-	minFrame  = 1 << 10  // a data frame is not cut to less than that to fit a write
+	maxRaw    = 128<<10 + reserve // bytes in one write to the connection
+	maxTurn   = 16 << 10          // bytes of a stream at its turn
+	minFrame  = 1 << 10           // a data frame is not cut to less than that to fit a write
 	frameRoom = 4 * headerSize
 	reserve   = 1 << 10 // of a write, for what the session itself says
 	maxInline = 4       // writes in a row by one who has other things to do
@@ -128,7 +128,7 @@ func (s *Session) wroteLocked(out []byte) {
 	s.writing = false
 	s.quiet.Broadcast()
 	if cap(out) > 0 {
-		s.cfg.Pool.put(out)
+		s.cfg.Pool.putRaw(out)
 	}
 	for _, j := range s.ends {
 		s.after = append(s.after, j.endDirection)
@@ -308,7 +308,7 @@ func (s *Session) frameOutLocked(h header) {
 
 func (s *Session) rawLocked() {
 	if s.raw == nil {
-		s.raw = s.cfg.Pool.get(maxRaw)
+		s.raw = s.cfg.Pool.getRaw()
 	}
 }
 
