@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"math/rand/v2"
 	"net"
 	"os"
 	"testing"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/cad2f06c/switchboard/internal/testnet"
+	"github.com/cad2f06c/switchboard/shs/internal/salsa"
 )
 
 // pattern is n bytes that say where in a stream they are.
@@ -152,4 +154,75 @@ func TestTryWriteBroken(t *testing.T) {
 			t.Errorf("Flush again: got %v, want %v", again, err)
 		}
 	})
+}
+
+// TestTryWriteAllocs counts the allocations of a TryWrite and a Next.
+func TestTryWriteAllocs(t *testing.T) {
+	for _, mode := range []Mode{Box, Plain} {
+		for _, size := range []int{64, 32 << 10} {
+			a, b := socketPair(t, "tcp", "127.0.0.1:0")
+			client, server := connect(t, mode, a, b)
+			text := make([]byte, size)
+			got := testing.AllocsPerRun(100, func() {
+				if left, err := client.TryWrite(text); left || err != nil {
+					t.Fatal(left, err)
+				}
+				for n := 0; n < size; {
+					p, _, err := server.Next()
+					if err != nil {
+						t.Fatal(err)
+					}
+					n += len(p)
+				}
+			})
+			if got > 0 && !raceEnabled {
+				t.Errorf("%v, %d bytes: %v allocations, want none", mode, size, got)
+			}
+		}
+	}
+}
+
+// TestReadersMixed reads a stream, cut anywhere, by Read, Next and Peek in any
+// order.
+func TestReadersMixed(t *testing.T) {
+	want := pattern(300_000)
+	for _, mode := range []Mode{Box, Plain} {
+		for seed := range uint64(20) {
+			rnd := rand.New(rand.NewPCG(seed, 0))
+			var enc encoder = newBoxWriter(testHalf, salsa.Best())
+			if mode == Plain {
+				enc = plainWriter{}
+			}
+			var wire []byte
+			for p := want; len(p) > 0; {
+				var n int
+				wire, n = enc.appendFrame(wire, p[:min(len(p), 1+rnd.IntN(1<<rnd.IntN(17)))])
+				p = p[n:]
+			}
+			wire = enc.appendGoodbye(wire)
+			r := newReader(pieces{stream{Reader: bytes.NewReader(wire)}, 1 << rnd.IntN(18)}, decoderFor(mode))
+			var got []byte
+			var err error
+			for err == nil {
+				switch rnd.IntN(3) {
+				case 0:
+					var p []byte
+					p, _, err = r.next()
+					got = append(got, p...)
+				case 1:
+					n, buf := 0, make([]byte, 1<<rnd.IntN(17))
+					n, err = r.read(buf)
+					got = append(got, buf[:n]...)
+				case 2:
+					p, peekErr := r.peek(1 + rnd.IntN(maxPeek))
+					if !bytes.HasPrefix(want[len(got):], p) || peekErr == nil && len(p) == 0 {
+						t.Fatalf("%v, seed %d: peek after %d bytes: got %d bytes, %v", mode, seed, len(got), len(p), peekErr)
+					}
+				}
+			}
+			if !bytes.Equal(got, want) || err != io.EOF {
+				t.Errorf("%v, seed %d: got %d bytes, %v", mode, seed, len(got), err)
+			}
+		}
+	}
 }

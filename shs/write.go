@@ -10,7 +10,7 @@ import (
 
 const (
 	maxBatch  = 16        // frames of one raw write
-	minDirect = 4 << 10   // bytes from which a payload goes to the kernel uncopied
+	minDirect = 16 << 10  // bytes from which it pays not to copy a payload
 	maxDirect = 256 << 10 // bytes of such a chunk; a deadline may leave as many to keep
 )
 

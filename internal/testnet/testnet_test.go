@@ -59,6 +59,35 @@ func TestHalfClose(t *testing.T) {
 	}
 }
 
+// TestTryWrite fills the buffer, and gives way to a Write in progress.
+func TestTryWrite(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := testnet.PipeSize(10)
+		for i, want := range []int{8, 2, 0} {
+			if n, err := a.TryWrite([]byte("12345678")); n != want || err != nil {
+				t.Errorf("TryWrite %d: got %d, %v, want %d", i, n, err, want)
+			}
+		}
+		var wg sync.WaitGroup
+		wg.Go(func() { fmt.Fprint(a, "waits until there is room") })
+		synctest.Wait()
+		p := make([]byte, 100)
+		b.Read(p[:1])
+		if n, err := a.TryWrite([]byte("x")); n != 0 || err != nil {
+			t.Errorf("beside a Write: got %d, %v", n, err)
+		}
+		b.Close()
+		wg.Wait()
+		if _, err := a.TryWrite([]byte("x")); !errors.Is(err, syscall.EPIPE) {
+			t.Errorf("to a closed end: got %v, want EPIPE", err)
+		}
+		a.Close()
+		if _, err := a.TryWrite([]byte("x")); !errors.Is(err, net.ErrClosed) {
+			t.Errorf("after Close: got %v, want net.ErrClosed", err)
+		}
+	})
+}
+
 func TestCloseEndsOther(t *testing.T) {
 	a, b := testnet.Pipe()
 	b.Close()
