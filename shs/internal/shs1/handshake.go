@@ -39,15 +39,9 @@ func Client(rw io.ReadWriter, cfg *Config) (*Session, error) {
 	}
 
 	// Message 2: server hello.
-	if _, err := io.ReadFull(rw, x.hello2[:]); err != nil {
-		return nil, fmt.Errorf("reading server hello: %w", refused(err))
-	}
-	if !x.hello2.under(x.K) {
-		return nil, fmt.Errorf("server hello: %w", ErrHello)
-	}
-	b, err := parseEphemeral(x.hello2.ephemeral(), x.hello1.ephemeral())
+	b, err := x.readServerHello(rw)
 	if err != nil {
-		return nil, fmt.Errorf("server hello: %w", err)
+		return nil, err
 	}
 
 	// Message 3: client proof, boxed under K | a·b | a·B.
@@ -170,6 +164,20 @@ type exchange struct {
 	hashAB [32]byte // SHA-256(a·b)
 	k2     [32]byte // SHA-256(K | a·b | a·B): key of message 3
 	k3     [32]byte // SHA-256(K | a·b | a·B | A·b): key of message 4
+}
+
+// readServerHello reads and checks message 2.
+func (x *exchange) readServerHello(r io.Reader) (b *ecdh.PublicKey, err error) {
+	if _, err := io.ReadFull(r, x.hello2[:]); err != nil {
+		return nil, fmt.Errorf("reading server hello: %w", refused(err))
+	}
+	if !x.hello2.under(x.K) {
+		return nil, fmt.Errorf("server hello: %w", ErrHello)
+	}
+	if b, err = parseEphemeral(x.hello2.ephemeral(), x.hello1.ephemeral()); err != nil {
+		return nil, fmt.Errorf("server hello: %w", err)
+	}
+	return b, nil
 }
 
 // openClientProof opens and checks message 3, and returns the client's key for
