@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/cad2f06c/switchboard/bench/internal/board"
 	"github.com/cad2f06c/switchboard/bench/internal/drive"
 )
 
@@ -87,6 +88,19 @@ func TestNames(t *testing.T) {
 				t.Error("an unknown order was obeyed")
 			}
 		})
+	}
+}
+
+// README.md says why each limit is raised.
+func TestLimitsAreStated(t *testing.T) {
+	text, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for limit := range strings.SplitSeq(board.Raised(), ", ") {
+		if name, _, _ := strings.Cut(limit, " "); !strings.Contains(string(text), name) {
+			t.Errorf("README.md does not say why %s is raised", name)
+		}
 	}
 }
 
