@@ -6,36 +6,36 @@ import (
 	"time"
 )
 
-// deadline is the read or the write deadline of a stream. All of it is
-// guarded by the session's mu.
+// deadline is the read or the write deadline of a stream. Only who waits pays
+// for a timer. All of it is guarded by the session's mu.
 type deadline struct {
-	timer   *time.Timer // nil: none, or it has passed
-	expired bool
+	at    time.Time
+	timer *time.Timer // armed since somebody has waited; nil: not, or it has fired
 }
 
-// setLocked replaces the deadline and wakes cond's waiters now and when it
-// passes. The timer's function only marks and wakes: nobody has to wait for
-// it.
+// setLocked replaces the deadline and wakes cond's waiters, who look at it.
 func (d *deadline) setLocked(t time.Time, cond *sync.Cond) {
 	d.stopLocked()
-	d.expired = false
-	if !t.IsZero() {
-		if left := time.Until(t); left <= 0 {
-			d.expired = true
-		} else {
-			var timer *time.Timer
-			timer = time.AfterFunc(left, func() {
-				cond.L.Lock()
-				defer cond.L.Unlock()
-				if d.timer == timer { // else it was replaced just now
-					d.timer, d.expired = nil, true
-					cond.Broadcast()
-				}
-			})
-			d.timer = timer
-		}
-	}
+	d.at = t
 	cond.Broadcast()
+}
+
+// armLocked has cond's waiters woken when the deadline passes. The timer's
+// function only marks and wakes: nobody has to wait for it.
+func (d *deadline) armLocked(cond *sync.Cond) {
+	if d.at.IsZero() || d.timer != nil {
+		return
+	}
+	var timer *time.Timer
+	timer = time.AfterFunc(time.Until(d.at), func() {
+		cond.L.Lock()
+		defer cond.L.Unlock()
+		if d.timer == timer { // else it was replaced just now
+			d.timer = nil
+			cond.Broadcast()
+		}
+	})
+	d.timer = timer
 }
 
 func (d *deadline) stopLocked() {
@@ -46,7 +46,7 @@ func (d *deadline) stopLocked() {
 }
 
 func (d *deadline) errLocked() error {
-	if d.expired {
+	if !d.at.IsZero() && !time.Now().Before(d.at) {
 		return os.ErrDeadlineExceeded
 	}
 	return nil

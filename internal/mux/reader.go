@@ -206,10 +206,7 @@ func (s *Session) dataLocked(st *Stream, p []byte) {
 		st.forward(p)
 		s.mu.Lock()
 	default:
-		st.in.append(p, s.cfg.Pool)
-		st.chargeLocked()
-		st.rcond.Broadcast()
-		st.happenedLocked()
+		st.arriveLocked(p)
 	}
 }
 

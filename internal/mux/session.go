@@ -353,13 +353,14 @@ func (s *Session) unlock() {
 	}
 }
 
-// waitLocked waits on c, or does what is due instead.
-func (s *Session) waitLocked(c *sync.Cond) {
+// waitLocked waits on c, until d at most, or does what is due instead.
+func (s *Session) waitLocked(c *sync.Cond, d *deadline) {
 	if len(s.after) > 0 || s.pendingLocked() && !s.writing && !s.promised {
 		s.unlock()
 		s.mu.Lock()
 		return
 	}
+	d.armLocked(c)
 	c.Wait()
 }
 

@@ -20,6 +20,8 @@ type Stream struct {
 	rd, wr       deadline
 
 	in       buffer // received and unread
+	dst      []byte // of the Read that waits: dst[:got] has come
+	got      int
 	window   uint32 // what the peer may send ahead
 	recvWin  uint32 // what the peer may still send
 	consumed uint32 // read and not yet granted again
@@ -92,38 +94,68 @@ func (st *Stream) Read(p []byte) (int, error) {
 	s := st.s
 	s.mu.Lock()
 	defer s.unlock()
+	mine := false // dst is p
 	for {
 		if st.closed {
+			st.dst, st.got = nil, 0
 			return 0, net.ErrClosed
 		}
-		if err := st.rd.errLocked(); err != nil {
-			return 0, err
+		if n := st.got; mine && n > 0 {
+			st.dst, st.got = nil, 0
+			st.consumeLocked(n)
+			return n, nil
 		}
+		err := st.rd.errLocked()
 		switch {
+		case err != nil:
 		case len(p) == 0:
 			return 0, nil
+		case st.dst != nil && !mine: // another Read is before us
 		case st.in.n > 0:
-			return st.takeLocked(p), nil
+			n := st.in.read(p, s.cfg.Pool)
+			st.chargeLocked()
+			st.consumeLocked(n)
+			return n, nil
 		case st.rerr != nil: // before FIN: it may have come after data was dropped
-			return 0, st.rerr
+			err = st.rerr
 		case st.gotFIN:
-			return 0, io.EOF
+			err = io.EOF
+		default:
+			st.dst, mine = p, true
 		}
-		s.waitLocked(&st.rcond)
+		if err != nil {
+			if mine {
+				st.dst = nil
+			}
+			return 0, err
+		}
+		s.waitLocked(&st.rcond, &st.rd)
 	}
 }
 
-// takeLocked reads from the buffer, and grants what has been read when it is
-// half of the window.
-func (st *Stream) takeLocked(p []byte) int {
-	n := st.in.read(p, st.s.cfg.Pool)
-	st.chargeLocked()
+// arriveLocked stores what has come: with the Read that waits, else in in.
+func (st *Stream) arriveLocked(p []byte) {
+	if st.dst != nil && st.in.n == 0 {
+		n := copy(st.dst[st.got:], p)
+		st.got += n
+		p = p[n:]
+	}
+	if len(p) > 0 {
+		st.in.append(p, st.s.cfg.Pool)
+		st.chargeLocked()
+	}
+	st.rcond.Broadcast()
+	st.happenedLocked()
+}
+
+// consumeLocked counts what was read, and grants it again when it is half of
+// the window.
+func (st *Stream) consumeLocked(n int) {
 	st.consumed += uint32(n)
 	if st.consumed >= st.window/2 && !st.recvDone && st.rerr == nil {
 		st.grantLocked()
 	}
 	st.settleLocked()
-	return n
 }
 
 func (st *Stream) grantLocked() {
@@ -144,7 +176,7 @@ func (st *Stream) Write(p []byte) (int, error) {
 		if err := st.writeErrLocked(); err != nil {
 			return 0, err
 		}
-		s.waitLocked(&st.wcond)
+		s.waitLocked(&st.wcond, &st.wr)
 	}
 	st.writing = true
 	defer func() {
@@ -170,7 +202,7 @@ func (st *Stream) Write(p []byte) (int, error) {
 			return n, nil
 		}
 		if k == 0 {
-			s.waitLocked(&st.wcond)
+			s.waitLocked(&st.wcond, &st.wr)
 		}
 	}
 }
