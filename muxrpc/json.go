@@ -44,6 +44,7 @@ type checker struct {
 	start  int    // where its value begins
 	depth  int
 	levels [maxNesting]level
+	pile   pile
 }
 
 // expect is what may come next.
@@ -124,7 +125,7 @@ func (c *checker) field(mayClose bool) (expect, error) {
 	if err != nil {
 		return 0, err
 	}
-	if !c.levels[c.depth-1].names.add(name) {
+	if !c.levels[c.depth-1].names.add(name, &c.pile) {
 		return 0, errJSONRepeat
 	}
 	if c.depth == 1 {
@@ -161,7 +162,7 @@ func (c *checker) open(object bool) error {
 	if c.depth == maxNesting {
 		return errJSONNesting
 	}
-	c.levels[c.depth] = level{object: object}
+	c.levels[c.depth] = level{object: object, names: nameSet{base: c.pile.n}}
 	c.depth++
 	c.i++
 	return nil
@@ -169,6 +170,7 @@ func (c *checker) open(object bool) error {
 
 func (c *checker) close() (expect, error) {
 	c.depth--
+	c.pile.n = c.levels[c.depth].names.base
 	c.levels[c.depth] = level{}
 	c.i++
 	return c.ended()

@@ -120,33 +120,40 @@ func (c *checker) hex4() (rune, bool) {
 	return r, true
 }
 
-const fewNames = 8 // so many names of an object are compared one by one
+const fewNames = 16 // so many names of all open objects are compared one by one
 
-// nameSet is the names met in one object. Few cost no allocation; many go into a map, whose seeded hash keeps the
-// time linear whatever names the peer chose.
+// pile is the few names of all open objects, the innermost's last.
+type pile struct {
+	names [fewNames][]byte
+	n     int
+}
+
+// nameSet is the names met in one object. Few are on the pile and cost no allocation; where it has no room they go into a map,
+// whose seeded hash keeps the time linear whatever names the peer chose.
 type nameSet struct {
-	n    int
-	few  [fewNames][]byte
+	base int // where the few begin on the pile
 	many map[string]struct{}
 }
 
 // add reports whether name was new.
-func (s *nameSet) add(name []byte) bool {
+func (s *nameSet) add(name []byte, p *pile) bool {
 	if s.many == nil {
-		for _, have := range s.few[:s.n] {
+		few := p.names[s.base:p.n]
+		for _, have := range few {
 			if bytes.Equal(have, name) {
 				return false
 			}
 		}
-		if s.n < fewNames {
-			s.few[s.n] = name
-			s.n++
+		if p.n < fewNames {
+			p.names[p.n] = name
+			p.n++
 			return true
 		}
-		s.many = make(map[string]struct{}, 4*fewNames)
-		for _, have := range s.few {
+		s.many = make(map[string]struct{}, 2*fewNames)
+		for _, have := range few {
 			s.many[string(have)] = struct{}{}
 		}
+		p.n = s.base
 	}
 	before := len(s.many)
 	s.many[string(name)] = struct{}{}
