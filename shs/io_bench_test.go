@@ -10,7 +10,7 @@ import (
 // TryWrite and read by Read or Next.
 func BenchmarkUnix(b *testing.B) {
 	for _, mode := range []Mode{Box, Plain} {
-		for _, size := range []int{64, 4 << 10, 64 << 10} {
+		for _, size := range []int{64, 4 << 10, 64 << 10, 128 << 10} {
 			for _, in := range []bool{false, true} {
 				b.Run(fmt.Sprintf("%v/%d/%s", mode, size, map[bool]string{false: "copied", true: "inplace"}[in]), func(b *testing.B) {
 					benchUnix(b, mode, size, in)

@@ -171,7 +171,7 @@ func (r *reader) fill() error {
 			r.got, r.rawErr = 0, nil
 		}
 	} else {
-		r.rebuffer(r.filled || len(r.buf) == bufferSize && r.few < fewReads)
+		r.rebuffer(r.filled || len(r.buf) == readSize && r.few < fewReads)
 		n, err = r.conn.Read(r.buf[r.end:])
 	}
 	r.end += n
@@ -217,7 +217,7 @@ func (r *reader) recvRaw(fd uintptr) bool {
 func (r *reader) rebuffer(large bool) {
 	old, size := r.buf, smallSize
 	if large || r.end-r.begin >= smallSize {
-		size = bufferSize
+		size = readSize
 	}
 	if len(old) != size {
 		r.buf = takeBuffer(size)

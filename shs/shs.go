@@ -27,8 +27,8 @@
 //
 // A Conn has no goroutine of its own, except while its handshake runs. One
 // goroutine may read, one may write and any number may close it or set deadlines
-// at the same time; further readers and writers wait. Read and write buffers of
-// 64 KiB come from a pool that all share. A Conn has none while it is idle, if
+// at the same time; further readers and writers wait. Buffers of 65 KiB to read
+// and 133 KiB to write come from pools that all share. An idle Conn has none if
 // the connection below is a TCP or Unix socket, and 4 KiB to read with if it is
 // another. A box or a chunk costs no allocation.
 //

@@ -237,7 +237,7 @@ func TestReadBuffer(t *testing.T) {
 		}
 		largest = max(largest, len(r.buf))
 	}
-	if largest != bufferSize {
-		t.Errorf("at last: %d bytes, want %d", largest, bufferSize)
+	if largest != readSize {
+		t.Errorf("at last: %d bytes, want %d", largest, readSize)
 	}
 }

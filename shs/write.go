@@ -139,7 +139,7 @@ func (w *writer) full(frames int) bool {
 // out, or in body and p still the caller's.
 func (w *writer) frame(p []byte) (took int) {
 	if w.out == nil {
-		w.out = takeBuffer(bufferSize)[:0]
+		w.out = takeBuffer(writeSize)[:0]
 	}
 	if w.direct != nil && len(p) >= minDirect {
 		w.body = p[:min(len(p), maxDirect)]
