@@ -36,10 +36,10 @@ func (s *session) serveConnect(lane channel.Lane, req int32, args []json.RawMess
 		refuse(lane, req, err)
 		return
 	}
-	timed, stop := context.WithTimeoutCause(s.ctx, c.timeout, errNoAnswer)
-	defer stop()
-	ctx, cancel := context.WithCancelCause(timed)
+	// Not of s.ctx: whoever kills the session cancels its links.
+	ctx, cancel := context.WithCancelCause(context.WithoutCancel(s.ctx))
 	defer cancel(nil)
+	defer time.AfterFunc(c.timeout, func() { cancel(errNoAnswer) }).Stop()
 	l, err := s.newLink(lane, cancel)
 	if err != nil {
 		refuse(lane, req, err)

@@ -18,8 +18,11 @@ import (
 // connection is single. An error ends the session; what concerns only a yamux
 // lane ends that lane and is nil.
 func (s *session) serveLane(lane channel.Lane, single bool) error {
-	stop := context.AfterFunc(s.ctx, func() { lane.Abort() })
-	defer stop()
+	stop := func() bool { return true } // a yamux lane ends with its session
+	if single {
+		stop = context.AfterFunc(s.ctx, func() { lane.Abort() })
+		defer stop()
+	}
 	p, err := firstPacket(lane)
 	if err != nil {
 		lane.Abort()

@@ -55,6 +55,7 @@ type session struct {
 	callers  map[shs.PublicKey]int // of these, by the caller's key
 	slotFree chan struct{}         // closed when a pending offer ends; nil while nobody waits
 	leaving  bool                  // drained or over: no new channels and names
+	ended    bool                  // no new lanes
 }
 
 // newSession enters an authenticated connection into the books.
@@ -107,7 +108,7 @@ func (s *session) run() {
 	s.srv.mu.Lock()
 	// A lane may still be at a call that came before the end: what it claimed
 	// behind our back would have an owner that never ends.
-	s.leaving = true
+	s.leaving, s.ended = true, true
 	s.srv.dropLocked(s.id)
 	m := s.mux
 	s.srv.mu.Unlock()
@@ -212,26 +213,42 @@ func (s *session) serveMux() error {
 		},
 		WriteTimeout: writeTimeout,
 		Pool:         s.srv.pool,
+		Handle:       s.startLane,
 		Log:          s.log,
 	})
 	s.srv.mu.Lock()
 	s.mux = m
 	s.srv.mu.Unlock()
-	for {
-		stream, err := m.Accept(s.ctx)
-		if err != nil {
-			return s.muxEnd(m, err)
+	stop := context.AfterFunc(s.ctx, func() {
+		if cause := context.Cause(s.ctx); errors.Is(cause, control.ShuttingDown) {
+			m.Close()
+		} else {
+			m.Abort(cause)
 		}
+	})
+	defer stop()
+	return s.muxEnd(m, m.Run())
+}
+
+// startLane serves a yamux lane that the peer has opened.
+func (s *session) startLane(stream *mux.Stream) {
+	s.srv.mu.Lock()
+	ended := s.ended
+	if !ended {
 		s.lanes.Go(func() {
 			err := s.serveLane(stream, false)
 			select {
-			case <-m.Done(): // it ended the lane, not the lane it
+			case <-s.mux.Done(): // it ended the lane, not the lane it
 			default:
 				if err != nil {
 					s.kill(err)
 				}
 			}
 		})
+	}
+	s.srv.mu.Unlock()
+	if ended {
+		stream.Abort()
 	}
 }
 

@@ -129,7 +129,11 @@ func (s *Session) incomingLocked(h header) (*Stream, error) {
 	st := s.addLocked(h.id)
 	st.waiting = true
 	s.backlog = append(s.backlog, st)
-	notify(s.arrived)
+	if s.cfg.Handle == nil {
+		notify(s.arrived)
+	} else {
+		s.handleLocked()
+	}
 	return st, nil
 }
 

@@ -7,7 +7,6 @@ import (
 	"io"
 	"math"
 	"net"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -72,6 +71,7 @@ type Session struct {
 	tick    *time.Timer
 	counts  counts
 	after   []func() // to be called when mu is unlocked
+	turning bool     // a timer will call Handle
 
 	outbox
 }
@@ -114,8 +114,20 @@ func start(conn net.Conn, cfg Config, client bool) *Session {
 	s.quiet.L = &s.mu
 	s.cfg.Budget.enter(s)
 	s.startTick()
-	s.wg.Go(s.readLoop)
+	if s.cfg.Handle == nil {
+		s.wg.Go(s.readLoop)
+	} else {
+		s.wg.Add(1) // Run
+	}
 	return s
+}
+
+// Run reads for a session with Config.Handle, until it ends, and returns why,
+// as Err does. It must be called, once.
+func (s *Session) Run() error {
+	defer s.wg.Done()
+	s.readLoop()
+	return s.Err()
 }
 
 // Open starts a stream. It does not wait for the peer to accept it; only when
@@ -198,6 +210,34 @@ func (s *Session) Accept(ctx context.Context) (*Stream, error) {
 func (s *Session) tryAccept() (st *Stream, wait time.Duration, err error) {
 	s.mu.Lock()
 	defer s.unlock()
+	return s.tryAcceptLocked()
+}
+
+// handleLocked has Config.Handle called for the streams whose turn it is.
+func (s *Session) handleLocked() {
+	for {
+		st, wait, err := s.tryAcceptLocked()
+		switch {
+		case st != nil:
+			s.after = append(s.after, func() { s.cfg.Handle(st) })
+			continue
+		case err == nil && wait > 0 && !s.turning:
+			s.turning = true
+			time.AfterFunc(wait, s.onTurn)
+		}
+		return
+	}
+}
+
+// onTurn runs on a timer's goroutine: see onTick.
+func (s *Session) onTurn() {
+	s.mu.Lock()
+	defer s.unlock()
+	s.turning = false
+	s.handleLocked()
+}
+
+func (s *Session) tryAcceptLocked() (st *Stream, wait time.Duration, err error) {
 	if s.state != live {
 		return nil, 0, s.err
 	}
@@ -331,67 +371,6 @@ func (s *Session) endLocked(to state, err error) {
 	} else {
 		s.wg.Go(s.finish) // the reader is alive, so Wait waits for this one, too
 	}
-}
-
-// unlock ends a critical section in which something may have become due. It
-// must not be called on the way to a wait: see waitLocked.
-func (s *Session) unlock() {
-	after := s.after
-	s.after = nil
-	mine := s.claimFlushLocked()
-	over := s.cfg.Budget.over()
-	s.mu.Unlock()
-	for _, f := range after {
-		f()
-	}
-	if over {
-		s.cfg.Budget.relieve()
-	}
-	if mine {
-		runtime.Gosched() // whoever is ready to run may add a frame first
-		s.flush()
-	}
-}
-
-// waitLocked waits on c, until d at most, or does what is due instead.
-func (s *Session) waitLocked(c *sync.Cond, d *deadline) {
-	if len(s.after) > 0 || s.pendingLocked() && !s.writing && !s.promised {
-		s.unlock()
-		s.mu.Lock()
-		return
-	}
-	d.armLocked(c)
-	c.Wait()
-}
-
-// startTick begins the keepalive.
-func (s *Session) startTick() {
-	if s.cfg.KeepAlive <= 0 {
-		return
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.tick = time.AfterFunc(s.cfg.KeepAlive, s.onTick)
-}
-
-// onTick runs on the timer's goroutine, which nobody has to wait for: what it
-// sends does not block.
-func (s *Session) onTick() {
-	s.mu.Lock()
-	defer s.unlock()
-	if s.state != live {
-		return
-	}
-	for _, st := range s.streams {
-		st.lingerLocked()
-	}
-	next := s.cfg.KeepAlive
-	if quiet := time.Since(s.heard); quiet < next {
-		next -= quiet
-	} else {
-		s.pingDue = true
-	}
-	s.tick.Reset(next)
 }
 
 // notify puts a token into a channel of one slot.
