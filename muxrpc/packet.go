@@ -23,6 +23,8 @@ const (
 const (
 	headerSize = 9    // flags u8 ‖ length u32be ‖ request i32be
 	firstRead  = 4096 // bytes of a body for which memory is taken before any of it arrived
+
+	smallPacket = 512 // bytes of most packets that stand alone
 )
 
 var (
@@ -64,12 +66,12 @@ func (p Packet) header(size int) (h header) {
 // io.ErrUnexpectedEOF inside a packet. A body longer than maxBody bytes is [ErrTooLarge], seen before anything is allocated;
 // the memory for a shorter one grows as its bytes arrive. The upper four flag bits read as they came.
 func ReadPacket(r io.Reader, maxBody int) (Packet, error) {
-	var h header
-	return readPacket(r, &h, maxBody)
+	room := make([]byte, headerSize, smallPacket)
+	return readPacket(r, (*header)(room), maxBody, room[headerSize:])
 }
 
-// readPacket is ReadPacket with the reader's own scratch space for the header.
-func readPacket(r io.Reader, h *header, maxBody int) (Packet, error) {
+// readPacket is ReadPacket with the reader's own scratch space for the header, and room for a body that fits.
+func readPacket(r io.Reader, h *header, maxBody int, room []byte) (Packet, error) {
 	if _, err := io.ReadFull(r, h[:]); err != nil {
 		return Packet{}, err // io.EOF only if there was not a single byte
 	}
@@ -78,7 +80,7 @@ func readPacket(r io.Reader, h *header, maxBody int) (Packet, error) {
 	if int64(size) > int64(maxBody) {
 		return Packet{}, fmt.Errorf("%w: %d bytes, limit %d", ErrTooLarge, size, maxBody)
 	}
-	body, err := readBody(r, int(size))
+	body, err := readBody(r, int(size), room)
 	if err != nil {
 		return Packet{}, err
 	}
@@ -86,12 +88,15 @@ func readPacket(r io.Reader, h *header, maxBody int) (Packet, error) {
 	return p, nil
 }
 
-// readBody reads size bytes. It never holds more than twice what has arrived, or firstRead: a header costs its sender nothing.
-func readBody(r io.Reader, size int) ([]byte, error) {
+// readBody reads size bytes, into room if they fit. It never holds more than twice what has arrived, or firstRead: a header costs its sender nothing.
+func readBody(r io.Reader, size int, room []byte) ([]byte, error) {
 	if size == 0 {
 		return nil, nil
 	}
-	body := make([]byte, min(size, firstRead))
+	body := room[:min(size, cap(room))]
+	if len(body) < size {
+		body = make([]byte, min(size, firstRead))
+	}
 	for got := 0; ; {
 		n, err := io.ReadFull(r, body[got:])
 		got += n
@@ -131,11 +136,9 @@ func WritePacket(w io.Writer, p Packet) error {
 		_, err := bw.WriteBuffers(h[:], p.Body)
 		return err
 	}
-	flat := make([]byte, 0, headerSize+len(p.Body))
-	flat = append(flat, h[:]...)
-	flat = append(flat, p.Body...)
-	_, err := w.Write(flat)
-	return err
+	d := NewDraft()
+	d.B = append(d.B, p.Body...)
+	return d.Send(w, p.Flags, p.Req)
 }
 
 // check reports whether p may be written with a body of size bytes.

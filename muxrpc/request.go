@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+
+	"github.com/cad2f06c/switchboard/internal/quickjson"
 )
 
 // Types of a call, as they stand on the wire.
@@ -40,11 +42,88 @@ func parseRequest(p Packet) (Request, *RemoteError) {
 	if p.bodyType() != FlagJSON {
 		return Request{}, badRequest("request body is not JSON")
 	}
-	if first := bytes.TrimLeft(p.Body, " \t\r\n"); len(first) == 0 || first[0] != '{' {
+	r, ok := quickRequest(p.Body)
+	if !ok {
+		var err *RemoteError
+		if r, err = strictRequest(p.Body); err != nil {
+			return Request{}, err
+		}
+	}
+	if p.isStream() != (r.Type != typeAsync) {
+		return Request{}, badRequest("the STREAM flag does not fit type %s", r.Type)
+	}
+	return r, nil
+}
+
+// quickRequest reads a request that has the usual form, and reports false for any other: strictRequest says the same of what it
+// takes.
+func quickRequest(body []byte) (r Request, ok bool) {
+	q := quickjson.NewReader(body)
+	for q.Enter('{'); q.More('}'); {
+		switch string(q.Name()) {
+		case "name":
+			if r.Name != "" {
+				return r, false
+			}
+			if r.Name = quickName(&q); r.Name == "" {
+				return r, false
+			}
+		case "type":
+			kind := q.Text()
+			switch {
+			case r.Type != "":
+				return r, false
+			case string(kind) == typeAsync:
+				r.Type = typeAsync
+			case string(kind) == typeDuplex:
+				r.Type = typeDuplex
+			case string(kind) == typeSource:
+				r.Type = typeSource
+			default:
+				return r, false
+			}
+		case "args":
+			if r.Args != nil {
+				return r, false
+			}
+			r.Args = []json.RawMessage{}
+			for q.Enter('['); q.More(']'); {
+				r.Args = append(r.Args, q.Skip())
+			}
+		default:
+			return r, false
+		}
+	}
+	return r, q.OK() && r.Name != "" && r.Type != "" && r.Args != nil
+}
+
+// quickName reads a name that is not empty.
+func quickName(q *quickjson.Reader) string {
+	if q.IsText() {
+		return string(q.Text())
+	}
+	var name []byte
+	n := 0
+	for q.Enter('['); q.More(']'); n++ {
+		switch part := q.Text(); n {
+		case 0:
+			name = part
+		case 1: // not in place: name is part of the body
+			name = append(append(append(make([]byte, 0, 64), name...), '.'), part...)
+		default:
+			name = append(append(name, '.'), part...)
+		}
+	}
+	return string(name)
+}
+
+// strictRequest reads any request, but for its STREAM flag.
+func strictRequest(body []byte) (Request, *RemoteError) {
+	if first := bytes.TrimLeft(body, " \t\r\n"); len(first) == 0 || first[0] != '{' {
 		return Request{}, badRequest("request is not a JSON object")
 	}
 	var name, kind, args []byte
-	err := checkJSON(p.Body, func(field, value []byte) {
+	err := checkJSON(body, func(field, value []byte) {
 		switch string(field) {
 		case "name":
 			name = value
@@ -67,9 +146,6 @@ func parseRequest(p Packet) (Request, *RemoteError) {
 	}
 	if r.Args, ok = elements(args); !ok {
 		return Request{}, badRequest("args is not an array")
-	}
-	if p.isStream() != (r.Type != typeAsync) {
-		return Request{}, badRequest("the STREAM flag does not fit type %s", r.Type)
 	}
 	return r, nil
 }

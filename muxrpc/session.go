@@ -268,7 +268,7 @@ func (s *Session) read() {
 	}
 	var h header
 	for {
-		p, err := readPacket(s.conn, &h, s.cfg.MaxBody)
+		p, err := readPacket(s.conn, &h, s.cfg.MaxBody, nil)
 		if err == nil {
 			s.dispatch(p)
 			continue
