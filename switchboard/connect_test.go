@@ -1,6 +1,7 @@
 package switchboard_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -17,7 +18,7 @@ func offered(h *host, next func() *peer) (*peer, control.OfferArgs) {
 	h.t.Helper()
 	p := next()
 	var o control.OfferArgs
-	if err := control.DecodeObject(arg(h.t, p.want(0x0a, 1)), &o); err != nil {
+	if err := control.Decode([]json.RawMessage{arg(h.t, p.want(0x0a, 1))}, &o); err != nil {
 		h.t.Fatal(err)
 	}
 	return p, o

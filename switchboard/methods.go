@@ -1,6 +1,7 @@
 package switchboard
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strconv"
@@ -14,26 +15,49 @@ import (
 // level of every admitted peer, until rules say otherwise.
 const level = "trusted"
 
-// method is one row of the method table.
+// method is one row of the method table: an async call has an answer, a JSON
+// text; any other is served.
 type method struct {
-	kind  string // async or source
-	serve func(*session, *muxrpc.Call)
+	kind   string // async or source
+	answer func(*session, []json.RawMessage) (parts [][]byte, err error)
+	serve  func(*session, *muxrpc.Call)
 }
 
 // methods are the calls of a control lane (PROTOCOL.md §5).
 var methods = map[string]method{
-	control.MethodWhoAmI:  {"async", answer((*session).whoami)},
-	control.MethodPing:    {"async", answer((*session).ping)},
-	control.MethodClaim:   {"async", answer((*session).claim)},
-	control.MethodRelease: {"async", answer((*session).release)},
-	control.MethodUpdate:  {"async", answer((*session).update)},
-	control.MethodList:    {"async", (*session).list},
-	control.MethodGet:     {"async", answer((*session).get)},
-	control.MethodWatch:   {"source", (*session).watch},
+	control.MethodWhoAmI:  async((*session).whoami, control.AppendWhoAmI),
+	control.MethodPing:    async((*session).ping, appendTime),
+	control.MethodClaim:   async((*session).claim, control.AppendClaimResult),
+	control.MethodRelease: async((*session).release, control.AppendRevResult),
+	control.MethodUpdate:  async((*session).update, control.AppendRevResult),
+	control.MethodList:    {kind: "async", answer: (*session).list},
+	control.MethodGet:     async((*session).get, control.AppendEntry),
+	control.MethodWatch:   {kind: "source", serve: (*session).watch},
+}
+
+// async makes a method of a function from arguments to result, and of one that
+// writes the result.
+func async[A, R any, P interface {
+	*A
+	control.Args
+}](f func(*session, A) (R, error), write func([]byte, *R) []byte) method {
+	return method{kind: "async", answer: func(s *session, raw []json.RawMessage) ([][]byte, error) {
+		var args A
+		if err := control.Decode(raw, P(&args)); err != nil {
+			return nil, err
+		}
+		res, err := f(s, args)
+		if err != nil {
+			return nil, err
+		}
+		return [][]byte{write(nil, &res)}, nil
+	}}
 }
 
 // handler answers the calls of one control lane. It runs on the lane's reader,
-// so calls take effect in the order in which they were sent.
+// so calls take effect in the order in which they were sent. The lane's stack
+// stays as large as its deepest call: so an answer is sent from here, after the
+// method has returned.
 type handler struct {
 	sess *session
 }
@@ -41,60 +65,58 @@ type handler struct {
 // ServeCall answers one call.
 func (h *handler) ServeCall(c *muxrpc.Call) {
 	s := h.sess
-	if c.Name() == control.MethodManifest { // always, whatever the budget
-		s.reply(c, control.Manifest(), nil)
-		return
-	}
-	m, ok := methods[c.Name()]
-	err := s.srv.spend(s.key, time.Now())
+	parts, err := h.begin(c)
 	switch {
 	case err != nil:
+		s.fail(c, err)
+	case parts != nil:
+		s.told(c, c.ReplyJSON(parts...))
+	}
+}
+
+// begin makes the answer of an async call; another call goes on by itself.
+func (h *handler) begin(c *muxrpc.Call) (parts [][]byte, err error) {
+	s := h.sess
+	if c.Name() == control.MethodManifest { // always, whatever the budget
+		tree, err := json.Marshal(control.Manifest())
+		return [][]byte{tree}, err
+	}
+	if err := s.srv.spend(s.key, time.Now()); err != nil {
+		return nil, err
+	}
+	m, ok := methods[c.Name()]
+	switch {
 	case c.Name() == control.MethodConnect || c.Name() == control.MethodAccept:
-		err = control.BadRequest.With(c.Name() + " must be the first packet of a lane of its own")
+		return nil, control.BadRequest.With(c.Name() + " must be the first packet of a lane of its own")
 	case !ok:
-		err = control.BadRequest.With(fmt.Sprintf("there is no method %q; manifest lists them", c.Name()))
+		return nil, control.BadRequest.With(fmt.Sprintf("there is no method %q; manifest lists them", c.Name()))
 	case c.Type() != m.kind:
-		err = control.BadRequest.With(fmt.Sprintf("%s is called as %s", c.Name(), m.kind))
-	default:
+		return nil, control.BadRequest.With(fmt.Sprintf("%s is called as %s", c.Name(), m.kind))
+	case m.serve != nil:
 		m.serve(s, c)
-		return
+		return nil, nil
 	}
-	s.reply(c, nil, err)
+	return m.answer(s, c.Args())
 }
 
-// answer makes a method of a function from arguments to result.
-func answer[A, R any](f func(*session, A) (R, error)) func(*session, *muxrpc.Call) {
-	return func(s *session, c *muxrpc.Call) {
-		var args A
-		if err := control.Decode(c.Args(), &args); err != nil {
-			s.reply(c, nil, err)
-			return
-		}
-		res, err := f(s, args)
-		s.reply(c, res, err)
+// fail answers a call with an error.
+func (s *session) fail(c *muxrpc.Call, err error) {
+	wire := control.ToWire(err)
+	if wire.Name == string(control.Internal) {
+		s.log.Error("call failed", "method", c.Name(), "err", err)
+	}
+	s.told(c, c.Fail(wire))
+}
+
+// told notes whether the one answer of a call could be sent. That the peer
+// cannot be told is the lane's end, which its reader sees.
+func (s *session) told(c *muxrpc.Call, err error) {
+	if err != nil {
+		s.log.Debug("call not answered", "method", c.Name(), "err", err)
 	}
 }
 
-// reply sends the one answer of a call. That the peer cannot be told is the
-// lane's end, which its reader sees.
-func (s *session) reply(c *muxrpc.Call, v any, err error) {
-	if err == nil {
-		if err = c.Reply(v); err == nil {
-			return
-		}
-	} else {
-		wire := control.ToWire(err)
-		if wire.Name == string(control.Internal) {
-			s.log.Error("call failed", "method", c.Name(), "err", err)
-		}
-		err = c.Fail(wire)
-	}
-	s.log.Debug("call answered", "method", c.Name(), "err", err)
-}
-
-type none struct{}
-
-func (s *session) whoami(none) (control.WhoAmI, error) {
+func (s *session) whoami(control.NoArgs) (control.WhoAmI, error) {
 	s.srv.mu.Lock()
 	owned := s.srv.registry.NamesOf(s.id)
 	s.srv.mu.Unlock()
@@ -112,7 +134,10 @@ func (s *session) whoami(none) (control.WhoAmI, error) {
 	}, nil
 }
 
-func (s *session) ping(none) (int64, error) { return time.Now().UnixMilli(), nil }
+func (s *session) ping(control.NoArgs) (time.Time, error) { return time.Now(), nil }
+
+// appendTime appends ms since the Unix epoch.
+func appendTime(b []byte, t *time.Time) []byte { return strconv.AppendInt(b, t.UnixMilli(), 10) }
 
 // change runs one step of the registry, and tells who watches.
 func (s *session) change(step func(*names.Registry) ([]names.Change, error)) error {
@@ -200,16 +225,14 @@ func (s *session) get(a control.NameArgs) (control.Entry, error) {
 
 // list answers with a page of the roll, which is a control.ListResult that was
 // written before.
-func (s *session) list(c *muxrpc.Call) {
+func (s *session) list(raw []json.RawMessage) ([][]byte, error) {
 	var a control.ListArgs
-	var match names.Pattern
-	err := control.Decode(c.Args(), &a)
-	if err == nil {
-		match, err = parseMatch(a.Match)
+	if err := control.Decode(raw, &a); err != nil {
+		return nil, err
 	}
+	match, err := parseMatch(a.Match)
 	if err != nil {
-		s.reply(c, nil, err)
-		return
+		return nil, err
 	}
 	s.srv.mu.Lock()
 	rev, entries := s.srv.registry.Snapshot(time.Now())
@@ -219,13 +242,9 @@ func (s *session) list(c *muxrpc.Call) {
 	head := strconv.AppendUint([]byte(`{"rev":`), rev, 10)
 	parts := slices.Concat([][]byte{append(head, `,"names":[`...)}, listed)
 	if more {
-		parts = append(parts, []byte(`],"more":true}`))
-	} else {
-		parts = append(parts, []byte(`]}`))
+		return append(parts, []byte(`],"more":true}`)), nil
 	}
-	if err := c.ReplyJSON(parts...); err != nil {
-		s.log.Debug("call answered", "method", c.Name(), "err", err)
-	}
+	return append(parts, []byte(`]}`)), nil
 }
 
 // errNoName is the answer for what does not exist, and for what one may not see.

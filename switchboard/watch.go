@@ -55,7 +55,7 @@ func (s *session) watch(c *muxrpc.Call) {
 		w.pattern, err = parseMatch(args.Match)
 	}
 	if err != nil {
-		s.reply(c, nil, err)
+		s.fail(c, err)
 		return
 	}
 
@@ -75,7 +75,7 @@ func (s *session) watch(c *muxrpc.Call) {
 	}
 	srv.mu.Unlock()
 	if err != nil {
-		s.reply(c, nil, err)
+		s.fail(c, err)
 		return
 	}
 

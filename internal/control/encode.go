@@ -2,14 +2,14 @@ package control
 
 import (
 	"encoding/base64"
-	"encoding/json"
 	"strconv"
 
+	"github.com/cad2f06c/switchboard/internal/quickjson"
 	"github.com/cad2f06c/switchboard/shs"
 )
 
-// What is written for every name of a list and every event of a watch is
-// written here without reflection. It is what package json writes, but that
+// What is written for every call, every name of a list and every event of a
+// watch is written here, without reflection. It is what package json writes, but that
 // Info goes as it came, and that texts need no escapes: the names, session ids,
 // transports and kinds of the protocol have none.
 
@@ -49,22 +49,45 @@ func AppendEvent(b []byte, ev *Event) []byte {
 	return append(b, '}')
 }
 
+// AppendWhoAmI appends w as JSON.
+func AppendWhoAmI(b []byte, w *WhoAmI) []byte {
+	b = appendKey(b, `{"id":`, w.ID)
+	b = appendText(b, `,"session":`, w.Session)
+	b = append(b, `,"names":[`...)
+	for i, n := range w.Names {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = appendText(b, "", n)
+	}
+	b = appendText(b, `],"level":`, w.Level)
+	b = appendKey(b, `,"server":{"id":`, w.Server.ID)
+	b = appendText(b, `,"version":`, w.Server.Version)
+	b = appendText(b, `,"protocol":`, w.Server.Protocol)
+	b = strconv.AppendInt(append(b, `,"started":`...), w.Server.Started, 10)
+	return append(b, "}}"...)
+}
+
+// AppendClaimResult appends r as JSON.
+func AppendClaimResult(b []byte, r *ClaimResult) []byte {
+	b = appendText(b, `{"name":`, r.Name)
+	b = appendText(b, `,"state":`, r.State)
+	b = strconv.AppendUint(append(b, `,"epoch":`...), r.Epoch, 10)
+	b = strconv.AppendUint(append(b, `,"rev":`...), r.Rev, 10)
+	return append(b, '}')
+}
+
+// AppendRevResult appends r as JSON.
+func AppendRevResult(b []byte, r *RevResult) []byte {
+	b = appendText(b, `{"name":`, r.Name)
+	b = strconv.AppendUint(append(b, `,"rev":`...), r.Rev, 10)
+	return append(b, '}')
+}
+
 // appendText appends a field whose text may be anything, quickly if it needs
 // no escape.
 func appendText(b []byte, field, text string) []byte {
-	b = append(b, field...)
-	for i := range len(text) {
-		if c := text[i]; c < ' ' || c > '~' || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&' {
-			raw, err := json.Marshal(text)
-			if err != nil {
-				panic("control: a text that is not JSON: " + err.Error())
-			}
-			return append(b, raw...)
-		}
-	}
-	b = append(b, '"')
-	b = append(b, text...)
-	return append(b, '"')
+	return quickjson.AppendText(append(b, field...), text)
 }
 
 // appendKey appends a field as shs.PublicKey.MarshalText writes it.

@@ -54,6 +54,27 @@ func TestAppend(t *testing.T) {
 	})
 }
 
+func TestAppendResults(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		same := func(got []byte, v any) {
+			t.Helper()
+			if want, err := json.Marshal(v); err != nil || string(got) != string(want) {
+				t.Fatalf("got\n%s, want\n%s (%v)", got, want, err)
+			}
+		}
+		some := rapid.SampledFrom([]string{"", "a.b", "1.0 \"x\" <é>"})
+		who := control.WhoAmI{
+			ID: anyKey(t), Session: some.Draw(t, "session"), Names: append([]string{}, rapid.SliceOfN(some, 0, 3).Draw(t, "names")...), Level: some.Draw(t, "level"),
+			Server: control.ServerInfo{ID: anyKey(t), Version: some.Draw(t, "version"), Protocol: "1", Started: rapid.Int64().Draw(t, "started")},
+		}
+		same(control.AppendWhoAmI(nil, &who), who)
+		claim := control.ClaimResult{Name: some.Draw(t, "name"), State: some.Draw(t, "state"), Epoch: rapid.Uint64().Draw(t, "epoch"), Rev: 7}
+		same(control.AppendClaimResult(nil, &claim), claim)
+		rev := control.RevResult{Name: claim.Name, Rev: claim.Epoch}
+		same(control.AppendRevResult(nil, &rev), rev)
+	})
+}
+
 func BenchmarkAppendEntry(b *testing.B) {
 	e := &control.Entry{Name: "org.example.plugin77", Session: ":123456", Since: 1790000000000, Epoch: 1790000000000000, Transport: "unix"}
 	b.Run("append", func(b *testing.B) {

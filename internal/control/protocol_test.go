@@ -71,7 +71,7 @@ func TestProtocolExchange(t *testing.T) {
 		t.Fatal(err)
 	}
 	var res control.ConnectResult
-	if err := control.DecodeObject(p.Body, &res); err != nil {
+	if err := json.Unmarshal(p.Body, &res); err != nil {
 		t.Fatal(err)
 	}
 	if p.Req != -1 || p.Flags != muxrpc.FlagStream|muxrpc.FlagJSON || res.Peer.Name != args.To || res.Peer.Session != ":17" {
@@ -121,6 +121,12 @@ func TestDecode(t *testing.T) {
 		{"null", `null`, "!"},
 		{"wrong type", `{"name":7}`, "!"},
 		{"two", `{"name":"a"} {"name":"b"}`, "!"},
+		{"empty", `{}`, ""},
+		{"false", `{"queue":false,"name":"a"}`, "a"},
+		{"null is nothing", `{"name":null}`, ""},
+		{"escapes", `{"\u006eame":"\u0061\"}{"}`, `a"}{`},
+		{"nested", `{"info":{"name":"b","x":[{"name":"c"},"]}"]},"name":"a"}`, "a"},
+		{"wrong type of flag", `{"name":"a","queue":1}`, "!"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			var args []json.RawMessage

@@ -1,0 +1,148 @@
+package control
+
+import (
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/cad2f06c/switchboard/internal/quickjson"
+)
+
+// What opens, answers and ends a channel is written without reflection, and is
+// what package json writes.
+
+// Body is an argument or a result that writes itself.
+type Body interface {
+	// AppendJSON appends it to b.
+	AppendJSON(b []byte) []byte
+}
+
+// AppendBody appends v as JSON.
+func AppendBody(b []byte, v any) ([]byte, error) {
+	if body, ok := v.(Body); ok {
+		return body.AppendJSON(b), nil
+	}
+	raw, err := json.Marshal(v)
+	if err != nil {
+		return b, fmt.Errorf("encoding %T: %w", v, err)
+	}
+	return append(b, raw...), nil
+}
+
+// AppendRequest appends the body of a call with one argument. It always says
+// its type.
+func AppendRequest(b []byte, method, kind string, arg any) ([]byte, error) {
+	b = append(b, `{"name":[`...)
+	for i := 0; ; i++ {
+		part, rest, more := strings.Cut(method, ".")
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = quickjson.AppendText(b, part)
+		if method = rest; !more {
+			break
+		}
+	}
+	b, err := AppendBody(append(b, `],"args":[`...), arg)
+	if err != nil {
+		return b, err
+	}
+	b = append(b, `],"type":`...)
+	return append(quickjson.AppendText(b, kind), '}'), nil
+}
+
+// AppendJSON implements Body.
+func (a *ConnectArgs) AppendJSON(b []byte) []byte {
+	b = appendText(b, `{"to":`, a.To)
+	if a.Key != nil {
+		b = appendKey(b, `,"key":`, *a.Key)
+	}
+	if a.Epoch != nil {
+		b = strconv.AppendUint(append(b, `,"epoch":`...), *a.Epoch, 10)
+	}
+	if len(a.Meta) > 0 {
+		b = quickjson.AppendRaw(append(b, `,"meta":`...), a.Meta)
+	}
+	if a.Require {
+		b = append(b, `,"require":true`...)
+	}
+	if a.Sealed {
+		b = append(b, `,"sealed":true`...)
+	}
+	if a.TimeoutMS != nil {
+		b = strconv.AppendInt(append(b, `,"timeout_ms":`...), *a.TimeoutMS, 10)
+	}
+	return append(b, '}')
+}
+
+// AppendJSON implements Body.
+func (r *ConnectResult) AppendJSON(b []byte) []byte {
+	b = appendText(b, `{"channel":`, r.Channel)
+	b = appendKey(b, `,"peer":{"id":`, r.Peer.ID)
+	b = appendText(b, `,"name":`, r.Peer.Name)
+	b = appendText(b, `,"session":`, r.Peer.Session)
+	return append(appendEpoch(b, r.Peer.Epoch), "}}"...)
+}
+
+func appendEpoch(b []byte, epoch uint64) []byte {
+	if epoch == 0 {
+		return b
+	}
+	return strconv.AppendUint(append(b, `,"epoch":`...), epoch, 10)
+}
+
+// AppendJSON implements Body.
+func (a *OfferArgs) AppendJSON(b []byte) []byte {
+	b = appendText(b, `{"channel":`, a.Channel)
+	if a.Token != "" {
+		b = appendText(b, `,"token":`, a.Token)
+	}
+	b = appendText(b, `,"name":`, a.Name)
+	b = appendEpoch(b, a.Epoch)
+	b = appendKey(b, `,"peer":{"id":`, a.Peer.ID)
+	b = appendText(b, `,"session":`, a.Peer.Session)
+	b = append(b, `,"names":`...)
+	if a.Peer.Names == nil {
+		b = append(b, "null"...)
+	} else {
+		b = append(b, '[')
+		for i, name := range a.Peer.Names {
+			if i > 0 {
+				b = append(b, ',')
+			}
+			b = quickjson.AppendText(b, name)
+		}
+		b = append(b, ']')
+	}
+	b = appendText(b, `,"level":`, a.Peer.Level)
+	b = appendText(b, `,"tenant":`, a.Peer.Tenant)
+	b = append(b, '}')
+	if len(a.Meta) > 0 {
+		b = quickjson.AppendRaw(append(b, `,"meta":`...), a.Meta)
+	}
+	return append(b, '}')
+}
+
+// AppendJSON implements Body.
+func (OfferResult) AppendJSON(b []byte) []byte { return append(b, "{}"...) }
+
+// AppendJSON implements Body.
+func (a *AcceptArgs) AppendJSON(b []byte) []byte {
+	b = appendText(b, `{"channel":`, a.Channel)
+	return append(appendText(b, `,"token":`, a.Token), '}')
+}
+
+// AppendJSON implements Body.
+func (r *AcceptResult) AppendJSON(b []byte) []byte {
+	return append(appendText(b, `{"channel":`, r.Channel), '}')
+}
+
+// AppendJSON implements Body.
+func (a *ChannelCloseArgs) AppendJSON(b []byte) []byte {
+	b = appendText(b, `{"channel":`, a.Channel)
+	if a.Reason != "" {
+		b = appendText(b, `,"reason":`, a.Reason)
+	}
+	return append(b, '}')
+}
