@@ -24,7 +24,15 @@ func Decode(args []json.RawMessage, v Args) error {
 	case len(args) > 1:
 		return BadRequest.With("args holds one object, or nothing")
 	}
-	s := scanner{b: args[0]}
+	if quick(args[0], v) {
+		return nil
+	}
+	return decodeFields(args[0], v)
+}
+
+// decodeFields is Decode of any object.
+func decodeFields(arg json.RawMessage, v Args) error {
+	s := scanner{b: arg}
 	if !s.next('{') {
 		return BadRequest.With("the argument is not an object")
 	}
