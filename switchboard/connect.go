@@ -36,6 +36,11 @@ func (s *session) serveConnect(lane channel.Lane, req int32, args []json.RawMess
 		refuse(lane, req, err)
 		return
 	}
+	s.connect(lane, req, c)
+}
+
+// connect makes the channel, and waits for all that this takes.
+func (s *session) connect(lane channel.Lane, req int32, c call) {
 	// Not of s.ctx: whoever kills the session cancels its links.
 	ctx, cancel := context.WithCancelCause(context.WithoutCancel(s.ctx))
 	defer cancel(nil)
@@ -175,7 +180,7 @@ func (s *session) parseConnect(args []json.RawMessage) (call, error) {
 // whether the lane kept silent.
 func listenFor(lane channel.Lane, broken func()) (quiet func() bool) {
 	if stream, ok := lane.(*mux.Stream); ok {
-		return stream.Notify(broken)
+		return stream.Notify(0, func(*mux.Batch) { broken() })
 	}
 	var wg sync.WaitGroup
 	silent := false
@@ -204,18 +209,7 @@ func (s *session) open(ctx context.Context, l *link, c call) (*control.ConnectRe
 	}
 	defer s.srv.unreserve(target, s.key)
 
-	offer := control.OfferArgs{
-		Channel: l.id.String(),
-		Name:    c.args.To,
-		Peer: control.Caller{
-			ID:      s.key,
-			Session: s.name(),
-			Names:   texts(entry.callerNames),
-			Level:   level,
-		},
-		Meta:  c.args.Meta,
-		Epoch: entry.epoch,
-	}
+	offer := s.offerArgs(l, c, entry)
 	var done func()
 	if entry.mux != nil {
 		err = s.offerOnStream(ctx, l, target, entry.mux, offer)
@@ -229,4 +223,20 @@ func (s *session) open(ctx context.Context, l *link, c call) (*control.ConnectRe
 		Channel: offer.Channel,
 		Peer:    control.Callee{ID: target.key, Name: c.args.To, Session: target.name(), Epoch: entry.epoch},
 	}, done, nil
+}
+
+// offerArgs is what the callee is told.
+func (s *session) offerArgs(l *link, c call, f found) control.OfferArgs {
+	return control.OfferArgs{
+		Channel: l.id.String(),
+		Name:    c.args.To,
+		Peer: control.Caller{
+			ID:      s.key,
+			Session: s.name(),
+			Names:   texts(f.callerNames),
+			Level:   level,
+		},
+		Meta:  c.args.Meta,
+		Epoch: f.epoch,
+	}
 }

@@ -31,6 +31,12 @@ func (s *session) serveLane(lane channel.Lane, single bool) error {
 		}
 		return nil
 	}
+	return s.serveFirst(lane, p, single, stop)
+}
+
+// serveFirst serves a lane whose first packet is p. stop ends the watch over
+// the session's end, and reports whether that has not come.
+func (s *session) serveFirst(lane channel.Lane, p muxrpc.Packet, single bool, stop func() bool) error {
 	if req, err := muxrpc.ParseRequest(p); err == nil && p.Flags&muxrpc.FlagStream != 0 {
 		switch req.Name {
 		case control.MethodConnect:

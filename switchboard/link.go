@@ -207,24 +207,30 @@ func callStream(ctx context.Context, m *mux.Session, name, kind string, args any
 	if err != nil {
 		return nil, err
 	}
-	flags := byte(muxrpc.FlagJSON)
-	if kind != "async" {
-		flags |= muxrpc.FlagStream
-	}
-	p, err := packet(flags, 1, request{Name: strings.Split(name, "."), Args: []any{args}, Type: kind})
-	if err == nil {
-		if deadline, ok := ctx.Deadline(); ok {
-			err = stream.SetDeadline(deadline)
-		}
+	if deadline, ok := ctx.Deadline(); ok {
+		err = stream.SetDeadline(deadline)
 	}
 	if err == nil {
-		err = muxrpc.WritePacket(stream, p)
+		err = writeCall(stream, name, kind, args)
 	}
 	if err != nil {
 		stream.Abort()
 		return nil, err
 	}
 	return stream, nil
+}
+
+// writeCall writes a call on a lane of its own.
+func writeCall(lane channel.Lane, name, kind string, args any) error {
+	flags := byte(muxrpc.FlagJSON)
+	if kind != "async" {
+		flags |= muxrpc.FlagStream
+	}
+	p, err := packet(flags, 1, request{Name: strings.Split(name, "."), Args: []any{args}, Type: kind})
+	if err != nil {
+		return err
+	}
+	return muxrpc.WritePacket(lane, p)
 }
 
 // revoke ends all channels of a session, and waits until they are told.

@@ -26,7 +26,7 @@ import (
 func (s *session) offerOnStream(ctx context.Context, l *link, target *session, m *mux.Session, offer control.OfferArgs) error {
 	stream, err := callStream(ctx, m, control.MethodOffer, "duplex", offer)
 	if err != nil {
-		return offerError(ctx, err)
+		return offerErrorIn(ctx, err)
 	}
 	stop := context.AfterFunc(ctx, func() { stream.Abort() })
 	p, err := muxrpc.ReadPacket(stream, control.MaxServerBody)
@@ -35,7 +35,7 @@ func (s *session) offerOnStream(ctx context.Context, l *link, target *session, m
 	}
 	if err != nil {
 		stream.Abort()
-		return offerError(ctx, err)
+		return offerErrorIn(ctx, err)
 	}
 	if p.Req != -1 || p.Flags&muxrpc.FlagEnd != 0 {
 		stream.Close()
@@ -50,12 +50,18 @@ func (s *session) offerOnStream(ctx context.Context, l *link, target *session, m
 // errNoAnswer is what a caller is told when its time is up.
 var errNoAnswer = control.Timeout.With("no answer in time")
 
-// offerError says what a broken offer means to the caller: the caller's own
-// end, a backlog that is full, or a callee that is gone.
-func offerError(ctx context.Context, err error) error {
-	switch {
-	case ctx.Err() != nil:
+// offerErrorIn is offerError, unless ctx has ended: that was the cause then.
+func offerErrorIn(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
 		return context.Cause(ctx)
+	}
+	return offerError(err)
+}
+
+// offerError says what a broken offer means to the caller: a backlog that is
+// full, or a callee that is gone.
+func offerError(err error) error {
+	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded): // the lane's clock was first
 		return errNoAnswer
 	case errors.Is(err, mux.ErrReset), errors.Is(err, mux.ErrStreams):
@@ -137,7 +143,7 @@ func (s *session) offerOnControl(ctx context.Context, l *link, target *session, 
 			if no, ok := errors.AsType[*muxrpc.RemoteError](err); ok {
 				err = control.Refused.With(tame(no.Message))
 			} else {
-				err = offerError(ctx, err)
+				err = offerErrorIn(ctx, err)
 			}
 			return s.withdraw(l, o, target, err, "")
 		case <-target.ctx.Done():

@@ -27,6 +27,7 @@ type Server struct {
 	buffers *sync.Pool // of the relay
 	pool    *mux.Pool  // of the sessions
 	half    map[string]*halfOpen
+	prep    *shs.Prepared
 
 	served atomic.Bool
 	wg     sync.WaitGroup // connections, and what outlives a lane's goroutine
@@ -57,6 +58,7 @@ func New(cfg Config) (*Server, error) {
 		buffers: channel.NewPool(),
 		pool:    mux.NewPool(),
 		half:    make(map[string]*halfOpen),
+		prep:    shs.Prepare(cfg.Key),
 	}
 	for transport, n := range map[string]int{transportNet: 1024, transportUnix: 128, transportLocal: 128} {
 		if cfg.Limits.HalfOpen > 0 {
@@ -98,6 +100,7 @@ func (s *Server) Serve(ctx context.Context, lns ...net.Listener) error {
 	accepting, broke := context.WithCancelCause(ctx)
 	defer broke(nil)
 	var loops sync.WaitGroup
+	loops.Go(func() { s.prep.Run(accepting) })
 	for i, ln := range lns {
 		loops.Go(func() {
 			if err := s.accept(accepting, life, ln, gates[i]); err != nil {
@@ -198,6 +201,7 @@ func (s *Server) login(life context.Context, raw net.Conn, o origin) (_ *shs.Con
 	cfg := &shs.Config{
 		Key:        s.cfg.Key,
 		NetworkKey: s.cfg.NetworkKey,
+		Prepared:   s.prep,
 		Authorize: func(key shs.PublicKey, _ shs.Mode) error {
 			if err := s.permits(o, key); err != nil {
 				return fmt.Errorf("key %s: %w", key, err)

@@ -230,13 +230,38 @@ func (s *session) serveMux() error {
 	return s.muxEnd(m, m.Run())
 }
 
-// startLane serves a yamux lane that the peer has opened.
-func (s *session) startLane(stream *mux.Stream) {
+// startLane serves a yamux lane that the peer has opened. A connect goes
+// without a goroutine if it can.
+func (s *session) startLane(lane *mux.Stream, by *mux.Batch) {
+	p, ok := quickFirst(lane)
+	if !ok {
+		s.goLane(lane, func() error { return s.serveLane(lane, false) })
+		return
+	}
+	req, err := muxrpc.ParseRequest(p)
+	if err != nil || p.Flags&muxrpc.FlagStream == 0 || req.Name != control.MethodConnect {
+		s.goLane(lane, func() error {
+			return s.serveFirst(lane, p, false, func() bool { return true })
+		})
+		return
+	}
+	c, err := s.parseConnect(req.Args)
+	switch {
+	case err != nil:
+		s.goLane(lane, func() error { refuse(lane, p.Req, err); return nil })
+	case !s.tryConnect(lane, p.Req, c, by):
+		s.goLane(lane, func() error { s.connect(lane, p.Req, c); return nil })
+	}
+}
+
+// goLane runs what serves a lane on a goroutine of the session. Its error ends
+// the session.
+func (s *session) goLane(lane *mux.Stream, serve func() error) {
 	s.srv.mu.Lock()
 	ended := s.ended
 	if !ended {
 		s.lanes.Go(func() {
-			err := s.serveLane(stream, false)
+			err := serve()
 			select {
 			case <-s.mux.Done(): // it ended the lane, not the lane it
 			default:
@@ -248,7 +273,7 @@ func (s *session) startLane(stream *mux.Stream) {
 	}
 	s.srv.mu.Unlock()
 	if ended {
-		stream.Abort()
+		lane.Abort()
 	}
 }
 

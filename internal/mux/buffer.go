@@ -44,6 +44,16 @@ func (b *buffer) read(p []byte, pool *Pool) int {
 	return n
 }
 
+// peek copies up to len(p) bytes and leaves them.
+func (b *buffer) peek(p []byte) int {
+	n, off := 0, b.off
+	for _, c := range b.chunks {
+		n += copy(p[n:], c[off:])
+		off = 0
+	}
+	return n
+}
+
 // shift gives up the first chunk, all of which has been read.
 func (b *buffer) shift(pool *Pool) {
 	c := b.chunks[0]

@@ -42,9 +42,9 @@ type Config struct {
 	WriteTimeout time.Duration
 
 	// Handle, if set, is given each stream that the peer opens, in its turn,
-	// in place of Accept. It is called on the session's reader, or a timer,
-	// and must not wait. The reader is then whoever calls Session.Run.
-	Handle func(*Stream)
+	// in place of Accept. It is called as Notify calls. The reader is then
+	// whoever calls Session.Run.
+	Handle func(*Stream, *Batch)
 
 	// Pool is where the memory for bytes under way comes from. Sessions should
 	// share one. Default: one of its own.

@@ -14,7 +14,7 @@ func (st *Stream) answeredLocked() {
 	}
 }
 
-// finLocked takes the peer's FIN. A second one means nothing.
+// finLocked takes the peer's FIN, from the reader. A second one means nothing.
 func (st *Stream) finLocked() {
 	if st.recvDone {
 		return
@@ -23,7 +23,7 @@ func (st *Stream) finLocked() {
 	st.grant = 0
 	st.settleLocked()
 	st.rcond.Broadcast()
-	st.happenedLocked()
+	st.happenedLocked(true)
 }
 
 // resetLocked takes the peer's RST. If its FIN came first, what it sent is
@@ -48,7 +48,7 @@ func (st *Stream) resetLocked(reason Reason) {
 	st.settleLocked()
 	st.rcond.Broadcast()
 	st.wcond.Broadcast()
-	st.happenedLocked()
+	st.happenedLocked(false)
 }
 
 // refuseLocked answers data that nobody will read: RST, after FIN.
@@ -74,7 +74,7 @@ func (st *Stream) dieLocked(err error) {
 	}
 	st.rcond.Broadcast()
 	st.wcond.Broadcast()
-	st.happenedLocked()
+	st.happenedLocked(false)
 }
 
 // lingerLocked resets a closed stream whose peer has not ended its side
@@ -89,12 +89,18 @@ func (st *Stream) lingerLocked() {
 	}
 }
 
-// happenedLocked is what Notify waits for.
-func (st *Stream) happenedLocked() {
-	if st.event != nil {
-		st.s.after = append(st.s.after, st.event)
-		st.event = nil
+// happenedLocked is what Notify waits for. It is said by the reader, or not.
+func (st *Stream) happenedLocked(reader bool) {
+	f := st.event
+	if f == nil || st.in.n <= st.eventAt && !st.recvDone && st.rerr == nil && !st.closed {
+		return
 	}
+	st.event = nil
+	if reader {
+		st.s.in.events = append(st.s.in.events, f)
+		return
+	}
+	st.s.after = append(st.s.after, func() { f(nil) })
 }
 
 // settleLocked forgets the stream when both directions have ended and nothing

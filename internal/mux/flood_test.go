@@ -25,7 +25,7 @@ func TestPingFlood(t *testing.T) {
 			if _, err := peer.Write(pinged(syn, v).encode()); err != nil {
 				t.Fatal(err)
 			}
-			if n := runtime.NumGoroutine(); n > base {
+			if n := runtime.NumGoroutine(); n > base+2 { // who writes, and who says why it ends
 				t.Fatalf("%d goroutines more", n-base)
 			}
 			if v == 1_000_000 {

@@ -124,6 +124,7 @@ func (s *Session) incomingLocked(h header) (*Stream, error) {
 		return nil, nil // opened and given up in one frame
 	}
 	if s.awayDue || s.awaySent || len(s.streams) >= s.cfg.MaxStreams || len(s.backlog) >= s.cfg.Backlog {
+		s.due = true
 		return nil, s.resets.push(h.id)
 	}
 	st := s.addLocked(h.id)
@@ -132,7 +133,7 @@ func (s *Session) incomingLocked(h header) (*Stream, error) {
 	if s.cfg.Handle == nil {
 		notify(s.arrived)
 	} else {
-		s.handleLocked()
+		s.handleLocked(true)
 	}
 	return st, nil
 }
@@ -151,6 +152,9 @@ func (s *Session) beginDataLocked(st *Stream, h header) error {
 	}
 	if st != nil {
 		st.recvWin -= h.length
+		if st.credit > 0 {
+			st.grantCreditLocked()
+		}
 	}
 	s.in.body, s.in.to, s.in.fin = h.length, st, h.has(flagFIN)
 	return nil
@@ -171,6 +175,7 @@ func (s *Session) pingLocked(h header) error {
 		return fmt.Errorf("%w: %d pings wait for an answer", ErrFlood, maxPongs)
 	}
 	s.pongs = append(s.pongs, h.length)
+	s.due = true
 	return nil
 }
 

@@ -27,7 +27,7 @@ func (s *Session) unlock() {
 
 // waitLocked waits on c, until d at most, or does what is due instead.
 func (s *Session) waitLocked(c *sync.Cond, d *deadline) {
-	if len(s.after) > 0 || s.pendingLocked() && !s.writing && !s.promised {
+	if len(s.after) > 0 || s.due && !s.writing && !s.promised {
 		s.unlock()
 		s.mu.Lock()
 		return

@@ -11,11 +11,34 @@ import (
 // input is the reader's place in the byte stream.
 type input struct {
 	hdr   [headerSize]byte
-	n     int        // bytes of hdr that are there
-	body  uint32     // bytes of a data frame that are still to come
-	to    *Stream    // whose they are; nil: discarded
-	fin   bool       // to ends with the last of them
-	dirty []*Session // that the reader has promised to flush
+	n     int     // bytes of hdr that are there
+	body  uint32  // bytes of a data frame that are still to come
+	to    *Stream // whose they are; nil: discarded
+	fin   bool    // to ends with the last of them
+	batch Batch
+
+	events []func(*Batch) // to be called at the end of the batch
+}
+
+// Batch is what a session's reader does between two reads. Only who is given
+// one may use it, and not later.
+type Batch struct {
+	dirty []*Session // that it has promised to flush
+}
+
+// Gather leaves to the end of the batch to write what becomes due in s, so that
+// it leaves in one write. Without a batch it does nothing.
+func (b *Batch) Gather(s *Session) {
+	if b == nil {
+		return
+	}
+	s.mu.Lock()
+	mine := !s.writing && !s.promised && s.state == live
+	s.promised = s.promised || mine
+	s.mu.Unlock()
+	if mine {
+		b.dirty = append(b.dirty, s)
+	}
 }
 
 // readLoop takes frames until the connection or the session ends, and leaves
@@ -71,22 +94,28 @@ func (s *Session) receive() error {
 	}
 }
 
-// endBatch writes what the bytes read so far have made due, here and in the
-// sessions that they were forwarded to.
+// endBatch calls for whom something has arrived, and writes what the bytes read
+// so far have made due, here and in the sessions that they were forwarded to.
 func (s *Session) endBatch() {
+	b := &s.in.batch
+	for i := 0; i < len(s.in.events); i++ {
+		s.in.events[i](b)
+		s.in.events[i] = nil
+	}
+	s.in.events = s.in.events[:0]
 	s.mu.Lock()
 	if s.claimFlushLocked() {
-		s.in.dirty = append(s.in.dirty, s)
+		b.dirty = append(b.dirty, s)
 	}
 	s.unlockQuiet()
 	if s.cfg.Budget.over() {
 		s.cfg.Budget.relieve()
 	}
-	for i, d := range s.in.dirty {
+	for i, d := range b.dirty {
 		d.flush()
-		s.in.dirty[i] = nil
+		b.dirty[i] = nil
 	}
-	s.in.dirty = s.in.dirty[:0]
+	b.dirty = b.dirty[:0]
 }
 
 // setDeadAt arms the read deadline. That is done once in DeadAfter, not for

@@ -139,7 +139,7 @@ func (s *Session) Open(ctx context.Context) (*Stream, error) {
 		return nil, err
 	}
 	for {
-		st, err := s.tryOpen()
+		st, err := s.TryOpen()
 		if st != nil || err != nil {
 			return st, err
 		}
@@ -153,8 +153,9 @@ func (s *Session) Open(ctx context.Context) (*Stream, error) {
 	}
 }
 
-// tryOpen returns neither a stream nor an error when Open has to wait.
-func (s *Session) tryOpen() (*Stream, error) {
+// TryOpen is Open where that need not wait; else it returns neither a stream
+// nor an error.
+func (s *Session) TryOpen() (*Stream, error) {
 	s.mu.Lock()
 	defer s.unlock()
 	switch {
@@ -214,12 +215,17 @@ func (s *Session) tryAccept() (st *Stream, wait time.Duration, err error) {
 }
 
 // handleLocked has Config.Handle called for the streams whose turn it is.
-func (s *Session) handleLocked() {
+func (s *Session) handleLocked(reader bool) {
 	for {
 		st, wait, err := s.tryAcceptLocked()
 		switch {
 		case st != nil:
-			s.after = append(s.after, func() { s.cfg.Handle(st) })
+			f := func(b *Batch) { s.cfg.Handle(st, b) }
+			if reader {
+				s.in.events = append(s.in.events, f)
+			} else {
+				s.after = append(s.after, func() { f(nil) })
+			}
 			continue
 		case err == nil && wait > 0 && !s.turning:
 			s.turning = true
@@ -234,7 +240,7 @@ func (s *Session) onTurn() {
 	s.mu.Lock()
 	defer s.unlock()
 	s.turning = false
-	s.handleLocked()
+	s.handleLocked(false)
 }
 
 func (s *Session) tryAcceptLocked() (st *Stream, wait time.Duration, err error) {
@@ -256,7 +262,7 @@ func (s *Session) tryAcceptLocked() (st *Stream, wait time.Duration, err error) 
 		s.backlog = nil
 	}
 	st.waiting, st.acking = false, true
-	s.scheduleLocked(st)
+	s.scheduleLazyLocked(st)
 	return st, 0, nil
 }
 
@@ -269,6 +275,7 @@ func (s *Session) GoAway() error {
 		return s.err
 	}
 	s.awayDue = !s.awaySent
+	s.due = true
 	return nil
 }
 

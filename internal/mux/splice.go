@@ -81,12 +81,16 @@ func (st *Stream) passCredit(by *Session, n int64) {
 	s.unlockFor(by)
 }
 
+// grantCreditLocked grants what there is. What a new channel may have beyond
+// the first window is left until its peer has used some of that: most never do.
 func (st *Stream) grantCreditLocked() {
-	if st.ready && st.credit > 0 && !st.recvDone && st.rerr == nil {
-		st.grant += uint32(st.credit)
-		st.credit = 0
-		st.s.scheduleLocked(st)
+	if !st.ready || st.credit <= 0 || st.recvDone || st.rerr != nil || !st.used && st.recvWin >= initialWindow*3/4 {
+		return
 	}
+	st.used = true
+	st.grant += uint32(st.credit)
+	st.credit = 0
+	st.s.scheduleLocked(st)
 }
 
 // move passes on what st has received, until nothing is left; then the reader
@@ -150,7 +154,7 @@ func (s *Session) unlockFor(by *Session) {
 	over := s.cfg.Budget.over()
 	s.unlockQuiet()
 	if mine {
-		by.in.dirty = append(by.in.dirty, s)
+		by.in.batch.dirty = append(by.in.batch.dirty, s)
 	}
 	if over {
 		s.cfg.Budget.relieve()

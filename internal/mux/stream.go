@@ -49,13 +49,15 @@ type Stream struct {
 	ended    bool   // forgotten by the session
 	charged  int    // bytes on the Budget
 
-	event func() // see Notify
+	event   func(*Batch) // see Notify
+	eventAt int
 
 	// of a spliced stream: see Splice
 	pair   *Splice
 	other  *Stream
 	direct bool  // what arrives goes to other
 	ready  bool  // credit is counted
+	used   bool  // its peer has sent much: credit is granted as it comes
 	credit int64 // window that other's peer granted, not yet passed on; negative: a debt
 
 	prev, next *Stream // in s.ready
@@ -145,7 +147,7 @@ func (st *Stream) arriveLocked(p []byte) {
 		st.chargeLocked()
 	}
 	st.rcond.Broadcast()
-	st.happenedLocked()
+	st.happenedLocked(true)
 }
 
 // consumeLocked counts what was read, and grants it again when it is half of
@@ -345,17 +347,16 @@ func (st *Stream) setDeadlines(t time.Time, rd, wr *deadline) error {
 	return nil
 }
 
-// Notify has f called, once, when anything arrives for the stream: data, its
-// end, a reset, the end of the session; at once if that is so already. f runs
-// on a goroutine of the session with no lock held, and must not wait. silent
-// takes f back, and reports that nothing has arrived.
-func (st *Stream) Notify(f func()) (silent func() bool) {
+// Notify has f called, once, when more than n bytes wait to be read, or the
+// stream has ended: the peer's FIN, a reset, the end of the session; at once if
+// that is so already. f runs with no lock held, on the session's reader, which
+// lends its Batch, or elsewhere with a nil one. It must not wait. silent takes f
+// back, and reports whether it was in time.
+func (st *Stream) Notify(n int, f func(*Batch)) (silent func() bool) {
 	st.s.mu.Lock()
 	defer st.s.unlock()
-	st.event = f
-	if st.in.n > 0 || st.recvDone || st.rerr != nil {
-		st.happenedLocked()
-	}
+	st.event, st.eventAt = f, n
+	st.happenedLocked(false)
 	return func() bool {
 		st.s.mu.Lock()
 		defer st.s.unlock()
@@ -363,4 +364,13 @@ func (st *Stream) Notify(f func()) (silent func() bool) {
 		st.event = nil
 		return kept
 	}
+}
+
+// Peek copies what waits to be read into p, without waiting, and returns how
+// much waits; ended: nothing will come after it.
+func (st *Stream) Peek(p []byte) (waits int, ended bool) {
+	st.s.mu.Lock()
+	defer st.s.mu.Unlock()
+	st.in.peek(p)
+	return st.in.n, st.recvDone || st.rerr != nil || st.closed
 }

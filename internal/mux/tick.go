@@ -27,7 +27,7 @@ func (s *Session) onTick() {
 	if quiet := time.Since(s.heard); quiet < next {
 		next -= quiet
 	} else {
-		s.pingDue = true
+		s.pingDue, s.due = true, true
 	}
 	s.tick.Reset(next)
 }

@@ -52,6 +52,8 @@ type outbox struct {
 	awaySent bool
 	peerAway bool
 
+	due      bool      // it is to be written now; else it goes along, or a little later
+	later    bool      // a timer will flush
 	writing  bool      // somebody writes
 	promised bool      // somebody will flush
 	ends     []*Splice // whose FIN is in the write under way
@@ -65,7 +67,7 @@ func (s *Session) pendingLocked() bool {
 // claimFlushLocked reports whether the caller has to call flush once it has
 // unlocked.
 func (s *Session) claimFlushLocked() bool {
-	if s.writing || s.promised || s.state != live || !s.pendingLocked() {
+	if !s.due || s.writing || s.promised || s.state != live {
 		return false
 	}
 	s.promised = true
@@ -76,7 +78,7 @@ func (s *Session) claimFlushLocked() bool {
 func (s *Session) flush() {
 	s.mu.Lock()
 	s.promised = false
-	for i := 0; s.state == live && !s.writing && s.pendingLocked(); i++ {
+	for i := 0; s.state == live && !s.writing && s.due; i++ {
 		if s.wire.try == nil || i == maxInline {
 			s.startWriterLocked(false)
 			break
@@ -119,7 +121,7 @@ func (s *Session) takeLocked() []byte {
 	s.gatherLocked()
 	out := s.raw
 	s.raw, s.tail = nil, nil
-	s.writing = true
+	s.writing, s.due = true, s.ready.first != nil || len(s.resets.runs) > 0
 	return out
 }
 
@@ -154,7 +156,7 @@ func (s *Session) writeLoop(left bool) {
 			left = false
 		}
 		s.mu.Lock()
-		if s.state != live || !s.pendingLocked() {
+		if s.state != live || !s.due {
 			s.writing = false
 			s.quiet.Broadcast()
 			s.unlockQuiet()
@@ -339,6 +341,7 @@ func (s *Session) placeLocked(st *Stream, p []byte) int {
 		return 0
 	}
 	copy(s.dataOutLocked(st, n), p)
+	s.due = true
 	return n
 }
 
@@ -392,5 +395,27 @@ func (st *Stream) sendableLocked() int { return max(0, st.out.n+int(min(0, st.se
 func (s *Session) scheduleLocked(st *Stream) {
 	if !st.ended {
 		s.ready.push(st)
+		s.due = true
 	}
+}
+
+// lazyTimeout is how long an ACK waits for something that it can go along with.
+const lazyTimeout = 5 * time.Millisecond
+
+// scheduleLazyLocked gives st a turn when something else is written, or a
+// little later. Nobody waits for an ACK.
+func (s *Session) scheduleLazyLocked(st *Stream) {
+	s.ready.push(st)
+	if !s.due && !s.later {
+		s.later = true
+		time.AfterFunc(lazyTimeout, s.onLater)
+	}
+}
+
+// onLater runs on a timer's goroutine: see onTick.
+func (s *Session) onLater() {
+	s.mu.Lock()
+	defer s.unlock()
+	s.later = false
+	s.due = s.due || s.ready.first != nil
 }

@@ -1,0 +1,194 @@
+package switchboard
+
+import (
+	"encoding/binary"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cad2f06c/switchboard/internal/control"
+	"github.com/cad2f06c/switchboard/internal/mux"
+	"github.com/cad2f06c/switchboard/muxrpc"
+)
+
+// attempt is a connect on a yamux lane to a callee with yamux. It has no
+// goroutine: each step runs where what it waited for was read, and waits for
+// nothing. What would have to wait is left to serveConnect.
+//
+//	begin, at the caller's reader ──offer is written──▸ pending ──yes, at the callee's reader──▸ relayed
+//	   └── serveConnect, or refused                        └── no, timeout, an end is gone ──▸ refused
+type attempt struct {
+	s      *session
+	link   *link
+	lane   *mux.Stream // the caller's
+	req    int32
+	to     string
+	target *session
+	epoch  uint64
+	offer  *mux.Stream
+	over   atomic.Bool // whoever sets it decides
+
+	mu    sync.Mutex
+	timer *time.Timer
+	quiet func() bool // ends the watch on lane
+}
+
+// quickPacket is the size of a first packet that is parsed on the reader.
+const quickPacket = 2 << 10
+
+// quickFirst returns a lane's first packet if it is there already, and small.
+func quickFirst(lane *mux.Stream) (muxrpc.Packet, bool) {
+	if size, _ := whole(lane); size == 0 || size > quickPacket {
+		return muxrpc.Packet{}, false
+	}
+	p, err := muxrpc.ReadPacket(lane, quickPacket)
+	return p, err == nil // it waits for nothing, and cannot fail but by a reset, which is seen again
+}
+
+// whole returns the size of the packet that a stream begins with if all of it
+// is there, else 0; and whether nothing more will come.
+func whole(lane *mux.Stream) (size int, ended bool) {
+	var header [5]byte // flags u8, length u32be; a packet has four bytes more before its body
+	waits, ended := lane.Peek(header[:])
+	if waits < len(header) {
+		return 0, ended
+	}
+	need := uint64(len(header)+4) + uint64(binary.BigEndian.Uint32(header[1:]))
+	if need > uint64(waits) {
+		return 0, ended
+	}
+	return int(need), ended
+}
+
+// tryConnect serves a connect without a goroutine, and reports whether it could.
+func (s *session) tryConnect(lane *mux.Stream, req int32, c call, by *mux.Batch) bool {
+	target, f, free, err := s.tryReserve(c)
+	if err != nil {
+		s.log.Debug("connect refused", "to", c.args.To, "err", err)
+		s.srv.wg.Go(func() { refuse(lane, req, err) })
+		return true
+	}
+	if free != nil {
+		return false
+	}
+	var offer *mux.Stream
+	if f.mux != nil {
+		offer, err = f.mux.TryOpen()
+	}
+	if offer == nil { // it has to wait, or fails: serveConnect finds out
+		s.srv.unreserve(target, s.key)
+		return false
+	}
+	a := &attempt{s: s, lane: lane, req: req, to: c.args.To, target: target, epoch: f.epoch, offer: offer}
+	if a.link, err = s.newLink(lane, a.fail); err != nil {
+		offer.Abort()
+		s.srv.unreserve(target, s.key)
+		s.srv.wg.Go(func() { refuse(lane, req, err) })
+		return true
+	}
+	by.Gather(f.mux)
+	a.begin(c, s.offerArgs(a.link, c, f))
+	return true
+}
+
+// begin writes the offer and arms what may end the wait for its answer.
+func (a *attempt) begin(c call, offer control.OfferArgs) {
+	if err := writeCall(a.offer, control.MethodOffer, "duplex", offer); err != nil {
+		a.fail(offerError(err))
+		return
+	}
+	a.mu.Lock() // fail, which may be there already, waits
+	a.timer = time.AfterFunc(c.timeout, func() { a.fail(errNoAnswer) })
+	a.quiet = a.lane.Notify(0, func(*mux.Batch) { a.fail(errCallerGone) })
+	a.mu.Unlock()
+	a.offer.Notify(0, a.answered)
+}
+
+// answered looks at what has come from the callee.
+func (a *attempt) answered(by *mux.Batch) {
+	size, ended := whole(a.offer)
+	if size == 0 && !ended {
+		waits, _ := a.offer.Peek(nil)
+		if waits > control.MaxServerBody {
+			a.fail(control.PeerGone.With("the callee is gone"))
+			return
+		}
+		a.offer.Notify(waits, a.answered)
+		return
+	}
+	p, err := muxrpc.ReadPacket(a.offer, control.MaxServerBody)
+	switch {
+	case err != nil:
+		a.fail(offerError(err))
+	case p.Req != -1 || p.Flags&muxrpc.FlagEnd != 0:
+		a.fail(refusal(p))
+	case a.over.CompareAndSwap(false, true):
+		a.accepted(by)
+	}
+}
+
+// accepted makes the channel.
+func (a *attempt) accepted(by *mux.Batch) {
+	silent := a.disarm()
+	err := a.link.bind(a.offer, a.target, a.target)
+	a.s.srv.unreserve(a.target, a.s.key)
+	if !silent { // the caller broke the silence, or is gone
+		err = errCallerGone
+	}
+	if err == nil {
+		by.Gather(a.s.mux)
+		err = reply(a.lane, a.req, &control.ConnectResult{
+			Channel: a.link.id.String(),
+			Peer:    control.Callee{ID: a.target.key, Name: a.to, Session: a.target.name(), Epoch: a.epoch},
+		})
+		if err == nil {
+			a.link.relay(a.to)
+			return
+		}
+		err = errCallerGone
+	}
+	a.link.srv.wg.Go(func() { a.giveUp(err) })
+}
+
+// fail ends the attempt, unless that is decided. It may be called from anywhere.
+func (a *attempt) fail(err error) {
+	if !a.over.CompareAndSwap(false, true) {
+		return
+	}
+	a.link.srv.wg.Go(func() {
+		if !a.disarm() {
+			err = errCallerGone
+		}
+		a.s.srv.unreserve(a.target, a.s.key)
+		a.giveUp(err)
+	})
+}
+
+// disarm takes back what begin has armed, and reports whether the caller has
+// kept silent.
+func (a *attempt) disarm() (silent bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.timer != nil {
+		a.timer.Stop()
+	}
+	return a.quiet == nil || a.quiet()
+}
+
+// giveUp refuses the caller, whose channel has come to nothing.
+func (a *attempt) giveUp(err error) {
+	defer a.link.over()
+	if errors.Is(err, control.Refused) {
+		a.offer.Close()
+	} else {
+		a.offer.Abort()
+	}
+	if err == errCallerGone {
+		a.link.end(reasonGone, a.s, err)
+		a.lane.Abort()
+		return
+	}
+	a.s.log.Debug("connect refused", "to", a.to, "channel", a.link.id.String(), "err", err)
+	refuse(a.lane, a.req, err)
+}
