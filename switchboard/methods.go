@@ -238,7 +238,8 @@ func (s *session) list(raw []json.RawMessage) ([][]byte, error) {
 	rev, entries := s.srv.registry.Snapshot(time.Now())
 	s.srv.mu.Unlock()
 
-	listed, more := page(s.srv.roll.at(entries), match, a.After)
+	l := listing{match: match, after: a.After, brief: a.Brief}
+	listed, more := l.page(s.srv.roll.at(entries))
 	head := strconv.AppendUint([]byte(`{"rev":`), rev, 10)
 	parts := slices.Concat([][]byte{append(head, `,"names":[`...)}, listed)
 	if more {

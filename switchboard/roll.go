@@ -31,8 +31,38 @@ const usualEntry = 160
 // leaf is some entries in a row.
 type leaf struct {
 	entries []*names.Entry
-	ends    []int  // where each entry's text ends in text
-	text    []byte // ,{…},{…}: each entry without info, behind a comma
+	whole   row // ,{…},{…}: without info
+	brief   row // ,"…","…": the names alone
+}
+
+// row is what is listed of the entries of a leaf, each behind a comma.
+type row struct {
+	text []byte
+	ends []uint32 // of each entry's part in text
+}
+
+// span is the text of the entries i up to j.
+func (w *row) span(i, j int) []byte {
+	begin, end := uint32(0), uint32(0)
+	if i > 0 {
+		begin = w.ends[i-1]
+	}
+	if j > 0 {
+		end = w.ends[j-1]
+	}
+	return w.text[begin:end]
+}
+
+// ended notes that all of an entry is in text.
+func (w *row) ended() { w.ends = append(w.ends, uint32(len(w.text))) }
+
+// joined is w and behind it v.
+func (w *row) joined(v *row) row {
+	both := row{text: slices.Concat(w.text, v.text), ends: slices.Concat(w.ends, v.ends)}
+	for i := range v.ends {
+		both.ends[len(w.ends)+i] += uint32(len(w.text))
+	}
+	return both
 }
 
 // at returns the leaves that show a snapshot of the registry.
@@ -75,23 +105,24 @@ func renew(old []*leaf, entries []*names.Entry) []*leaf {
 func appendLeaves(leaves []*leaf, old *leaf, entries []*names.Entry) []*leaf {
 	i := 0
 	for part := range slices.Chunk(entries, leafSize) {
-		lf := &leaf{
-			entries: slices.Clone(part),
-			ends:    make([]int, 0, len(part)),
-			text:    make([]byte, 0, max(len(old.text), usualEntry*len(part))+usualEntry),
-		}
+		lf := &leaf{entries: slices.Clone(part)}
+		lf.whole.text = make([]byte, 0, max(len(old.whole.text), usualEntry*len(part))+usualEntry)
+		lf.whole.ends = make([]uint32, 0, len(part))
+		lf.brief.ends = make([]uint32, 0, len(part))
 		for _, e := range part {
 			for i < len(old.entries) && old.entries[i].Name < e.Name {
 				i++
 			}
 			if i < len(old.entries) && old.entries[i] == e {
-				lf.text = append(lf.text, old.span(i, i+1)...)
+				lf.whole.text = append(lf.whole.text, old.whole.span(i, i+1)...)
 			} else {
 				w := wireEntry(e)
 				w.Info = nil
-				lf.text = control.AppendEntry(append(lf.text, ','), &w)
+				lf.whole.text = control.AppendEntry(append(lf.whole.text, ','), &w)
 			}
-			lf.ends = append(lf.ends, len(lf.text))
+			lf.whole.ended()
+			lf.brief.text = append(append(append(lf.brief.text, `,"`...), e.Name...), '"') // names have no escapes
+			lf.brief.ended()
 		}
 		leaves = appendLeaf(leaves, lf)
 	}
@@ -105,41 +136,39 @@ func appendLeaf(leaves []*leaf, lf *leaf) []*leaf {
 		return append(leaves, lf)
 	}
 	a := leaves[last]
-	both := &leaf{
+	leaves[last] = &leaf{
 		entries: slices.Concat(a.entries, lf.entries),
-		ends:    slices.Grow(slices.Clone(a.ends), len(lf.ends)),
-		text:    slices.Concat(a.text, lf.text),
+		whole:   a.whole.joined(&lf.whole),
+		brief:   a.brief.joined(&lf.brief),
 	}
-	for _, end := range lf.ends {
-		both.ends = append(both.ends, len(a.text)+end)
-	}
-	leaves[last] = both
 	return leaves
-}
-
-// span is the text of the entries i up to j.
-func (lf *leaf) span(i, j int) []byte {
-	begin := 0
-	if i > 0 {
-		begin = lf.ends[i-1]
-	}
-	if j == 0 {
-		return nil
-	}
-	return lf.text[begin:lf.ends[j-1]]
 }
 
 // pageRoom is what a page leaves for the fields around its entries.
 const pageRoom = 1 << 10
 
-// page returns the entries behind a name that match, joined by commas, as far
-// as a page has room, and whether there are more. The parts may be sent, not
-// changed.
-func page(leaves []*leaf, match names.Pattern, after string) (parts [][]byte, more bool) {
-	if match == (names.Pattern{}) {
-		parts, more = pageOfAll(leaves, after)
+// listing says what a list shows.
+type listing struct {
+	match names.Pattern
+	after string
+	brief bool
+}
+
+func (l *listing) row(lf *leaf) *row {
+	if l.brief {
+		return &lf.brief
+	}
+	return &lf.whole
+}
+
+// page returns what is listed, joined by commas, as far as a page has room, and
+// whether there is more. The parts may be sent, not changed.
+func (l *listing) page(leaves []*leaf) (parts [][]byte, more bool) {
+	leaves, first := behind(leaves, l.after)
+	if l.match == (names.Pattern{}) {
+		parts, more = l.pageOfAll(leaves, first)
 	} else {
-		parts, more = pageOfMatches(leaves, match, after)
+		parts, more = l.pageOfMatches(leaves, first)
 	}
 	if len(parts) > 0 {
 		parts[0] = parts[0][1:] // the first comma
@@ -163,16 +192,15 @@ func behind(leaves []*leaf, after string) ([]*leaf, int) {
 	return leaves[k:], sort.Search(len(leaves[k].entries), func(i int) bool { return strings.Compare(string(leaves[k].entries[i].Name), after) > 0 })
 }
 
-func pageOfAll(leaves []*leaf, after string) (parts [][]byte, more bool) {
-	leaves, first := behind(leaves, after)
+func (l *listing) pageOfAll(leaves []*leaf, first int) (parts [][]byte, more bool) {
 	room := control.MaxPeerBody - pageRoom
 	for _, lf := range leaves {
-		text := lf.span(first, len(lf.entries))
+		w := l.row(lf)
+		text := w.span(first, len(w.ends))
 		if len(text) > room {
-			begin := len(lf.text) - len(text)
-			n := sort.Search(len(lf.ends), func(i int) bool { return lf.ends[i]-begin > room })
+			n := first + sort.Search(len(w.ends)-first, func(i int) bool { return len(w.span(first, first+i+1)) > room })
 			if n > first {
-				parts = append(parts, lf.span(first, n))
+				parts = append(parts, w.span(first, n))
 			}
 			return parts, true
 		}
@@ -184,16 +212,16 @@ func pageOfAll(leaves []*leaf, after string) (parts [][]byte, more bool) {
 }
 
 // pageOfMatches copies: a part for each name would cost more on its way.
-func pageOfMatches(leaves []*leaf, match names.Pattern, after string) (parts [][]byte, more bool) {
-	leaves, first := behind(leaves, after)
+func (l *listing) pageOfMatches(leaves []*leaf, first int) (parts [][]byte, more bool) {
 	room := control.MaxPeerBody - pageRoom
 	var b []byte
 	for _, lf := range leaves {
-		for i := first; i < len(lf.entries); i++ {
-			if !match.Match(lf.entries[i].Name) {
+		w := l.row(lf)
+		for i := first; i < len(w.ends); i++ {
+			if !l.match.Match(lf.entries[i].Name) {
 				continue
 			}
-			text := lf.span(i, i+1)
+			text := w.span(i, i+1)
 			if len(b)+len(text) > room {
 				return [][]byte{b}, true
 			}

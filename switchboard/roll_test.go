@@ -18,15 +18,25 @@ type fataler interface {
 }
 
 // listed reads a whole roll by pages.
-func listed(t fataler, leaves []*leaf, match names.Pattern, after string) (all []control.Entry) {
+func listed(t fataler, leaves []*leaf, l listing) (all []control.Entry) {
 	for {
-		parts, more := page(leaves, match, after)
+		parts, more := l.page(leaves)
 		text := append(append([]byte("["), bytes.Join(parts, nil)...), ']')
 		if len(text) > control.MaxPeerBody-pageRoom+2 {
 			t.Fatalf("a page of %d bytes", len(text))
 		}
 		var some []control.Entry
-		if err := json.Unmarshal(text, &some); err != nil {
+		var err error
+		if l.brief {
+			var alone []string
+			err = json.Unmarshal(text, &alone)
+			for _, n := range alone {
+				some = append(some, control.Entry{Name: n})
+			}
+		} else {
+			err = json.Unmarshal(text, &some)
+		}
+		if err != nil {
 			t.Fatalf("%v in %s", err, text)
 		}
 		if all = append(all, some...); !more {
@@ -35,7 +45,7 @@ func listed(t fataler, leaves []*leaf, match names.Pattern, after string) (all [
 		if len(some) == 0 {
 			t.Fatal("an empty page, and more")
 		}
-		after = some[len(some)-1].Name
+		l.after = some[len(some)-1].Name
 	}
 }
 
@@ -77,13 +87,17 @@ func rollModel(t *rapid.T, most int) {
 		if rapid.Bool().Draw(t, "after") {
 			after = string(name(rapid.IntRange(0, most).Draw(t, "after what")))
 		}
-		got := listed(t, leaves, match, after)
+		l := listing{match, after, rapid.Bool().Draw(t, "brief")}
+		got := listed(t, leaves, l)
 		for _, e := range entries {
 			if !match.Match(e.Name) || string(e.Name) <= after {
 				continue
 			}
 			want := wireEntry(e)
 			want.Info = nil
+			if l.brief {
+				want = control.Entry{Name: string(e.Name)}
+			}
 			if len(got) == 0 || fmt.Sprint(got[0]) != fmt.Sprint(want) {
 				t.Fatalf("behind %q: got %v, want %v", after, got[:min(1, len(got))], want)
 			}
@@ -112,10 +126,11 @@ func TestRollPages(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, more := page(r.at(entries), p, ""); !more {
+		l := listing{match: p}
+		if _, more := l.page(r.at(entries)); !more {
 			t.Errorf("%s: one page of %d names", match, n)
 		}
-		got := listed(t, r.at(entries), p, "")
+		got := listed(t, r.at(entries), l)
 		for i, e := range got {
 			if e.Name != fmt.Sprintf("org.example.plugin%05d", i) {
 				t.Fatalf("%s: name %d is %s", match, i, e.Name)
@@ -133,8 +148,8 @@ func checkLeaves(t *rapid.T, leaves []*leaf, n int) {
 	}
 	sum := 0
 	for _, lf := range leaves {
-		if len(lf.entries) == 0 || len(lf.entries) > leafSize || len(lf.ends) != len(lf.entries) || lf.ends[len(lf.ends)-1] != len(lf.text) {
-			t.Fatalf("a leaf of %d entries, %d ends, %d bytes", len(lf.entries), len(lf.ends), len(lf.text))
+		if len(lf.entries) == 0 || len(lf.entries) > leafSize || len(lf.whole.ends) != len(lf.entries) || len(lf.brief.ends) != len(lf.entries) {
+			t.Fatalf("a leaf of %d entries, %d and %d ends", len(lf.entries), len(lf.whole.ends), len(lf.brief.ends))
 		}
 		sum += len(lf.entries)
 	}
@@ -170,7 +185,7 @@ func BenchmarkRoll(b *testing.B) {
 				}
 				b.StartTimer()
 				_, entries := reg.Snapshot(now)
-				page(r.at(entries), names.Pattern{}, "")
+				(&listing{}).page(r.at(entries))
 			}
 		})
 	}

@@ -48,6 +48,8 @@ func (a *ListArgs) field(name string) any {
 		return &a.Match
 	case "after":
 		return &a.After
+	case "brief":
+		return &a.Brief
 	}
 	return nil
 }

@@ -43,10 +43,12 @@ type RevResult struct {
 }
 
 // ListArgs selects the names of names.list. Match is a pattern, "**" when
-// absent; After is the last name of the page before.
+// absent; After is the last name of the page before; Brief asks for the names
+// alone.
 type ListArgs struct {
 	Match string `json:"match,omitempty"`
 	After string `json:"after,omitempty"`
+	Brief bool   `json:"brief,omitempty"`
 }
 
 // ListResult is one page of names, sorted, without info. More says that
@@ -55,6 +57,13 @@ type ListResult struct {
 	Rev   uint64  `json:"rev"`
 	Names []Entry `json:"names"`
 	More  bool    `json:"more,omitempty"`
+}
+
+// BriefList is one page of a list that was asked for with Brief.
+type BriefList struct {
+	Rev   uint64   `json:"rev"`
+	Names []string `json:"names"`
+	More  bool     `json:"more,omitempty"`
 }
 
 // WatchArgs selects the names of names.watch. Since asks for the changes after
