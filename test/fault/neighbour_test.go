@@ -55,14 +55,16 @@ func (p place) neighbour(t testing.TB, name string) *neighbour {
 }
 
 // knock sends something there and back until stop is closed, and returns what
-// each round took.
+// each round took. It leaves the processors to others for a while in between.
 func (n *neighbour) knock(stop <-chan struct{}) (took []time.Duration) {
 	buf, sent := make([]byte, 100), make([]byte, 100)
+	pace := time.NewTicker(time.Millisecond)
+	defer pace.Stop()
 	for {
 		select {
 		case <-stop:
 			return took
-		default:
+		case <-pace.C:
 		}
 		began := time.Now()
 		flow(7).fill(sent, n.n.Load())
