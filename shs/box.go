@@ -44,12 +44,10 @@ func (w *boxWriter) appendFrame(dst, p []byte) ([]byte, int) {
 	p = p[:min(len(p), maxBody)]
 	dst, box := extend(dst, boxHeaderSize+len(p))
 	w.stream.Next()
-	tag := w.stream.SealBody(box[boxHeaderSize:], p)
 	header := box[boxOverhead:boxHeaderSize]
 	binary.BigEndian.PutUint16(header, uint16(len(p)))
-	copy(header[2:], tag[:])
-	tag = w.stream.SealHead(header)
-	copy(box, tag[:])
+	w.stream.SealBody((*[boxOverhead]byte)(header[2:]), box[boxHeaderSize:], p)
+	w.stream.SealHead((*[boxOverhead]byte)(box), header)
 	return dst, len(p)
 }
 
@@ -58,8 +56,7 @@ func (w *boxWriter) appendGoodbye(dst []byte) []byte {
 	dst, box := extend(dst, boxHeaderSize)
 	clear(box)
 	w.stream.Next()
-	tag := w.stream.SealHead(box[boxOverhead:])
-	copy(box, tag[:])
+	w.stream.SealHead((*[boxOverhead]byte)(box), box[boxOverhead:])
 	return dst
 }
 

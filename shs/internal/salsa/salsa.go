@@ -5,13 +5,13 @@
 //
 //   - The key that HSalsa20 derives stays as long as the first 16 bytes of the
 //     nonce do.
-//   - Where the processor has AVX2 or AVX-512VL, eight blocks of key stream are
-//     made at a time.
+//   - Where the processor has AVX2 or AVX-512VL, a kernel makes eight blocks of key
+//     stream at a time, and takes the Poly1305 of other bytes while it does.
 //   - There, the blocks that a short pair needs are made for two pairs at once,
 //     before the second is there: its nonces are known.
 //
-// On other processors, and with the build tag purego, the key stream is that of
-// golang.org/x/crypto/salsa20/salsa.
+// On other processors, and with the build tag purego, key stream and Poly1305 are
+// those of golang.org/x/crypto. The kernels are written by the module in gen.
 package salsa
 
 import "slices"

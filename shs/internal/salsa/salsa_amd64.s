@@ -15,35 +15,40 @@ GLOBL eight<>(SB), RODATA|NOPTR, $4
 
 // func xorAVX2(dst *byte, src *byte, chunks int, key *[32]byte, lanes *[3][8]uint32)
 // Requires: AVX, AVX2
-TEXT ·xorAVX2(SB), $544-40
+TEXT ·xorAVX2(SB), $624-40
 	MOVQ    dst+0(FP), DI
 	MOVQ    src+8(FP), SI
-	MOVQ    chunks+16(FP), CX
-	MOVQ    key+24(FP), AX
-	MOVQ    lanes+32(FP), BX
-	VMOVDQU 64(BX), Y14
+	MOVQ    key+24(FP), R11
+	MOVQ    lanes+32(FP), AX
+	VMOVDQU (AX), Y14
 	VMOVDQU Y14, 512(SP)
+	VMOVDQU 32(AX), Y14
+	VMOVDQU Y14, 544(SP)
+	VMOVDQU 64(AX), Y14
+	VMOVDQU Y14, 576(SP)
+	MOVQ    chunks+16(FP), AX
+	MOVQ    AX, 608(SP)
 
 xorAVX2_chunk:
-	VPBROADCASTD 8(AX), Y14
+	VPBROADCASTD 8(R11), Y14
 	VMOVDQU      Y14, 96(SP)
-	VPBROADCASTD 16(AX), Y14
+	VPBROADCASTD 16(R11), Y14
 	VMOVDQU      Y14, 352(SP)
 	VPBROADCASTD sigma<>+0(SB), Y0
-	VPBROADCASTD (AX), Y1
-	VPBROADCASTD 4(AX), Y2
-	VPBROADCASTD 12(AX), Y3
+	VPBROADCASTD (R11), Y1
+	VPBROADCASTD 4(R11), Y2
+	VPBROADCASTD 12(R11), Y3
 	VPBROADCASTD sigma<>+4(SB), Y4
-	VMOVDQU      (BX), Y5
-	VMOVDQU      32(BX), Y6
-	VMOVDQU      512(SP), Y7
+	VMOVDQU      512(SP), Y5
+	VMOVDQU      544(SP), Y6
+	VMOVDQU      576(SP), Y7
 	VPXOR        Y8, Y8, Y8
 	VPBROADCASTD sigma<>+8(SB), Y9
-	VPBROADCASTD 20(AX), Y10
-	VPBROADCASTD 24(AX), Y11
-	VPBROADCASTD 28(AX), Y12
+	VPBROADCASTD 20(R11), Y10
+	VPBROADCASTD 24(R11), Y11
+	VPBROADCASTD 28(R11), Y12
 	VPBROADCASTD sigma<>+12(SB), Y13
-	MOVQ         $0x0000000a, DX
+	MOVQ         $0x0000000a, 616(SP)
 
 xorAVX2_rounds:
 	VPADDD       Y0, Y10, Y14
@@ -214,34 +219,34 @@ xorAVX2_rounds:
 	VPSRLD       $0x0e, Y14, Y14
 	VPXOR        Y15, Y13, Y13
 	VPXOR        Y14, Y13, Y13
-	DECQ         DX
+	DECQ         616(SP)
 	JNZ          xorAVX2_rounds
 	VPBROADCASTD sigma<>+0(SB), Y14
 	VPADDD       Y14, Y0, Y0
 	VMOVDQU      Y0, (SP)
-	VPBROADCASTD (AX), Y14
+	VPBROADCASTD (R11), Y14
 	VPADDD       Y14, Y1, Y1
 	VMOVDQU      Y1, 32(SP)
-	VPBROADCASTD 4(AX), Y14
+	VPBROADCASTD 4(R11), Y14
 	VPADDD       Y14, Y2, Y2
 	VMOVDQU      Y2, 64(SP)
 	VMOVDQU      96(SP), Y15
-	VPBROADCASTD 8(AX), Y14
+	VPBROADCASTD 8(R11), Y14
 	VPADDD       Y14, Y15, Y15
 	VMOVDQU      Y15, 96(SP)
-	VPBROADCASTD 12(AX), Y14
+	VPBROADCASTD 12(R11), Y14
 	VPADDD       Y14, Y3, Y3
 	VMOVDQU      Y3, 128(SP)
 	VPBROADCASTD sigma<>+4(SB), Y14
 	VPADDD       Y14, Y4, Y4
 	VMOVDQU      Y4, 160(SP)
-	VMOVDQU      (BX), Y14
+	VMOVDQU      512(SP), Y14
 	VPADDD       Y14, Y5, Y5
 	VMOVDQU      Y5, 192(SP)
-	VMOVDQU      32(BX), Y14
+	VMOVDQU      544(SP), Y14
 	VPADDD       Y14, Y6, Y6
 	VMOVDQU      Y6, 224(SP)
-	VMOVDQU      512(SP), Y14
+	VMOVDQU      576(SP), Y14
 	VPADDD       Y14, Y7, Y7
 	VMOVDQU      Y7, 256(SP)
 	VMOVDQU      Y8, 288(SP)
@@ -249,16 +254,16 @@ xorAVX2_rounds:
 	VPADDD       Y14, Y9, Y9
 	VMOVDQU      Y9, 320(SP)
 	VMOVDQU      352(SP), Y15
-	VPBROADCASTD 16(AX), Y14
+	VPBROADCASTD 16(R11), Y14
 	VPADDD       Y14, Y15, Y15
 	VMOVDQU      Y15, 352(SP)
-	VPBROADCASTD 20(AX), Y14
+	VPBROADCASTD 20(R11), Y14
 	VPADDD       Y14, Y10, Y10
 	VMOVDQU      Y10, 384(SP)
-	VPBROADCASTD 24(AX), Y14
+	VPBROADCASTD 24(R11), Y14
 	VPADDD       Y14, Y11, Y11
 	VMOVDQU      Y11, 416(SP)
-	VPBROADCASTD 28(AX), Y14
+	VPBROADCASTD 28(R11), Y14
 	VPADDD       Y14, Y12, Y12
 	VMOVDQU      Y12, 448(SP)
 	VPBROADCASTD sigma<>+12(SB), Y14
@@ -361,44 +366,49 @@ xorAVX2_rounds:
 	VPXOR        480(SI), Y15, Y15
 	VMOVDQU      Y15, 480(DI)
 	VPBROADCASTD eight<>+0(SB), Y0
-	VPADDD       512(SP), Y0, Y0
-	VMOVDQU      Y0, 512(SP)
+	VPADDD       576(SP), Y0, Y0
+	VMOVDQU      Y0, 576(SP)
 	ADDQ         $0x00000200, DI
 	ADDQ         $0x00000200, SI
-	DECQ         CX
+	DECQ         608(SP)
 	JNZ          xorAVX2_chunk
 	VZEROUPPER
 	RET
 
 // func xorAVX512(dst *byte, src *byte, chunks int, key *[32]byte, lanes *[3][8]uint32)
 // Requires: AVX, AVX2, AVX512F, AVX512VL
-TEXT ·xorAVX512(SB), $544-40
+TEXT ·xorAVX512(SB), $624-40
 	MOVQ      dst+0(FP), DI
 	MOVQ      src+8(FP), SI
-	MOVQ      chunks+16(FP), CX
-	MOVQ      key+24(FP), AX
-	MOVQ      lanes+32(FP), BX
-	VMOVDQU32 64(BX), Y30
+	MOVQ      key+24(FP), R11
+	MOVQ      lanes+32(FP), AX
+	VMOVDQU32 (AX), Y30
 	VMOVDQU32 Y30, 512(SP)
+	VMOVDQU32 32(AX), Y30
+	VMOVDQU32 Y30, 544(SP)
+	VMOVDQU32 64(AX), Y30
+	VMOVDQU32 Y30, 576(SP)
+	MOVQ      chunks+16(FP), AX
+	MOVQ      AX, 608(SP)
 
 xorAVX512_chunk:
 	VPBROADCASTD sigma<>+0(SB), Y0
-	VPBROADCASTD (AX), Y1
-	VPBROADCASTD 4(AX), Y2
-	VPBROADCASTD 8(AX), Y3
-	VPBROADCASTD 12(AX), Y4
+	VPBROADCASTD (R11), Y1
+	VPBROADCASTD 4(R11), Y2
+	VPBROADCASTD 8(R11), Y3
+	VPBROADCASTD 12(R11), Y4
 	VPBROADCASTD sigma<>+4(SB), Y5
-	VMOVDQU32    (BX), Y6
-	VMOVDQU32    32(BX), Y7
-	VMOVDQU32    512(SP), Y8
+	VMOVDQU32    512(SP), Y6
+	VMOVDQU32    544(SP), Y7
+	VMOVDQU32    576(SP), Y8
 	VPXORD       Y9, Y9, Y9
 	VPBROADCASTD sigma<>+8(SB), Y10
-	VPBROADCASTD 16(AX), Y11
-	VPBROADCASTD 20(AX), Y12
-	VPBROADCASTD 24(AX), Y13
-	VPBROADCASTD 28(AX), Y14
+	VPBROADCASTD 16(R11), Y11
+	VPBROADCASTD 20(R11), Y12
+	VPBROADCASTD 24(R11), Y13
+	VPBROADCASTD 28(R11), Y14
 	VPBROADCASTD sigma<>+12(SB), Y15
-	MOVQ         $0x0000000a, DX
+	MOVQ         $0x0000000a, 616(SP)
 
 xorAVX512_rounds:
 	VPADDD       Y0, Y12, Y30
@@ -497,49 +507,49 @@ xorAVX512_rounds:
 	VPADDD       Y14, Y13, Y30
 	VPROLD       $0x12, Y30, Y30
 	VPXORD       Y30, Y15, Y15
-	DECQ         DX
+	DECQ         616(SP)
 	JNZ          xorAVX512_rounds
 	VPBROADCASTD sigma<>+0(SB), Y30
 	VPADDD       Y30, Y0, Y0
 	VMOVDQU32    Y0, (SP)
-	VPBROADCASTD (AX), Y30
+	VPBROADCASTD (R11), Y30
 	VPADDD       Y30, Y1, Y1
 	VMOVDQU32    Y1, 32(SP)
-	VPBROADCASTD 4(AX), Y30
+	VPBROADCASTD 4(R11), Y30
 	VPADDD       Y30, Y2, Y2
 	VMOVDQU32    Y2, 64(SP)
-	VPBROADCASTD 8(AX), Y30
+	VPBROADCASTD 8(R11), Y30
 	VPADDD       Y30, Y3, Y3
 	VMOVDQU32    Y3, 96(SP)
-	VPBROADCASTD 12(AX), Y30
+	VPBROADCASTD 12(R11), Y30
 	VPADDD       Y30, Y4, Y4
 	VMOVDQU32    Y4, 128(SP)
 	VPBROADCASTD sigma<>+4(SB), Y30
 	VPADDD       Y30, Y5, Y5
 	VMOVDQU32    Y5, 160(SP)
-	VMOVDQU32    (BX), Y30
+	VMOVDQU32    512(SP), Y30
 	VPADDD       Y30, Y6, Y6
 	VMOVDQU32    Y6, 192(SP)
-	VMOVDQU32    32(BX), Y30
+	VMOVDQU32    544(SP), Y30
 	VPADDD       Y30, Y7, Y7
 	VMOVDQU32    Y7, 224(SP)
-	VMOVDQU32    512(SP), Y30
+	VMOVDQU32    576(SP), Y30
 	VPADDD       Y30, Y8, Y8
 	VMOVDQU32    Y8, 256(SP)
 	VMOVDQU32    Y9, 288(SP)
 	VPBROADCASTD sigma<>+8(SB), Y30
 	VPADDD       Y30, Y10, Y10
 	VMOVDQU32    Y10, 320(SP)
-	VPBROADCASTD 16(AX), Y30
+	VPBROADCASTD 16(R11), Y30
 	VPADDD       Y30, Y11, Y11
 	VMOVDQU32    Y11, 352(SP)
-	VPBROADCASTD 20(AX), Y30
+	VPBROADCASTD 20(R11), Y30
 	VPADDD       Y30, Y12, Y12
 	VMOVDQU32    Y12, 384(SP)
-	VPBROADCASTD 24(AX), Y30
+	VPBROADCASTD 24(R11), Y30
 	VPADDD       Y30, Y13, Y13
 	VMOVDQU32    Y13, 416(SP)
-	VPBROADCASTD 28(AX), Y30
+	VPBROADCASTD 28(R11), Y30
 	VPADDD       Y30, Y14, Y14
 	VMOVDQU32    Y14, 448(SP)
 	VPBROADCASTD sigma<>+12(SB), Y30
@@ -642,11 +652,1408 @@ xorAVX512_rounds:
 	VPXOR        480(SI), Y15, Y15
 	VMOVDQU32    Y15, 480(DI)
 	VPBROADCASTD eight<>+0(SB), Y0
-	VPADDD       512(SP), Y0, Y0
-	VMOVDQU32    Y0, 512(SP)
+	VPADDD       576(SP), Y0, Y0
+	VMOVDQU32    Y0, 576(SP)
 	ADDQ         $0x00000200, DI
 	ADDQ         $0x00000200, SI
-	DECQ         CX
+	DECQ         608(SP)
 	JNZ          xorAVX512_chunk
 	VZEROUPPER
+	RET
+
+// func xorMacAVX2(dst *byte, src *byte, msg *byte, chunks int, key *[32]byte, lanes *[3][8]uint32, mac *[7]uint64)
+// Requires: AVX, AVX2
+TEXT ·xorMacAVX2(SB), $640-56
+	MOVQ    dst+0(FP), DI
+	MOVQ    src+8(FP), SI
+	MOVQ    key+32(FP), R11
+	MOVQ    lanes+40(FP), AX
+	VMOVDQU (AX), Y14
+	VMOVDQU Y14, 512(SP)
+	VMOVDQU 32(AX), Y14
+	VMOVDQU Y14, 544(SP)
+	VMOVDQU 64(AX), Y14
+	VMOVDQU Y14, 576(SP)
+	MOVQ    msg+16(FP), R12
+	MOVQ    mac+48(FP), AX
+	MOVQ    (AX), R8
+	MOVQ    8(AX), R9
+	MOVQ    16(AX), R10
+	MOVQ    24(AX), BX
+	MOVQ    BX, 608(SP)
+	MOVQ    32(AX), BX
+	MOVQ    BX, 616(SP)
+	MOVQ    chunks+24(FP), AX
+	MOVQ    AX, 624(SP)
+
+xorMacAVX2_chunk:
+	VPBROADCASTD 8(R11), Y14
+	VMOVDQU      Y14, 96(SP)
+	VPBROADCASTD 16(R11), Y14
+	VMOVDQU      Y14, 352(SP)
+	VPBROADCASTD sigma<>+0(SB), Y0
+	VPBROADCASTD (R11), Y1
+	VPBROADCASTD 4(R11), Y2
+	VPBROADCASTD 12(R11), Y3
+	VPBROADCASTD sigma<>+4(SB), Y4
+	VMOVDQU      512(SP), Y5
+	VMOVDQU      544(SP), Y6
+	VMOVDQU      576(SP), Y7
+	VPXOR        Y8, Y8, Y8
+	VPBROADCASTD sigma<>+8(SB), Y9
+	VPBROADCASTD 20(R11), Y10
+	VPBROADCASTD 24(R11), Y11
+	VPBROADCASTD 28(R11), Y12
+	VPBROADCASTD sigma<>+12(SB), Y13
+	MOVQ         $0x0000000a, 632(SP)
+
+xorMacAVX2_rounds:
+	ADDQ         (R12), R8
+	ADCQ         8(R12), R9
+	ADCQ         $0x00000001, R10
+	LEAQ         16(R12), R12
+	VPADDD       Y0, Y10, Y14
+	VPSLLD       $0x07, Y14, Y15
+	VPSRLD       $0x19, Y14, Y14
+	VPXOR        Y15, Y3, Y3
+	VPXOR        Y14, Y3, Y3
+	MOVQ         608(SP), AX
+	MULQ         R8
+	MOVQ         AX, BX
+	MOVQ         DX, CX
+	VPADDD       Y3, Y0, Y14
+	VPSLLD       $0x09, Y14, Y15
+	VPSRLD       $0x17, Y14, Y14
+	VPXOR        Y15, Y7, Y7
+	VPXOR        Y14, Y7, Y7
+	MOVQ         608(SP), AX
+	MULQ         R9
+	ADDQ         AX, CX
+	ADCQ         $0x00000000, DX
+	VPADDD       Y7, Y3, Y14
+	VPSLLD       $0x0d, Y14, Y15
+	VPSRLD       $0x13, Y14, Y14
+	VPXOR        Y15, Y10, Y10
+	VPXOR        Y14, Y10, Y10
+	MOVQ         608(SP), R13
+	IMULQ        R10, R13
+	ADDQ         DX, R13
+	MOVQ         616(SP), AX
+	VPADDD       Y10, Y7, Y14
+	VPSLLD       $0x12, Y14, Y15
+	VPSRLD       $0x0e, Y14, Y14
+	VPXOR        Y15, Y0, Y0
+	VPXOR        Y14, Y0, Y0
+	MULQ         R8
+	ADDQ         AX, CX
+	ADCQ         $0x00000000, DX
+	MOVQ         DX, R8
+	VPADDD       Y4, Y1, Y14
+	VPSLLD       $0x07, Y14, Y15
+	VPSRLD       $0x19, Y14, Y14
+	VPXOR        Y15, Y8, Y8
+	VPXOR        Y14, Y8, Y8
+	MOVQ         616(SP), R14
+	IMULQ        R10, R14
+	MOVQ         616(SP), AX
+	MULQ         R9
+	VPADDD       Y8, Y4, Y14
+	VPSLLD       $0x09, Y14, Y15
+	VPSRLD       $0x17, Y14, Y14
+	VPXOR        Y15, Y11, Y11
+	VPXOR        Y14, Y11, Y11
+	ADDQ         AX, R13
+	ADCQ         DX, R14
+	ADDQ         R8, R13
+	ADCQ         $0x00000000, R14
+	VPADDD       Y11, Y8, Y14
+	VPSLLD       $0x0d, Y14, Y15
+	VPSRLD       $0x13, Y14, Y14
+	VPXOR        Y15, Y1, Y1
+	VPXOR        Y14, Y1, Y1
+	MOVQ         BX, R8
+	MOVQ         CX, R9
+	MOVQ         R13, R10
+	ANDQ         $0x00000003, R10
+	VPADDD       Y1, Y11, Y14
+	VPSLLD       $0x12, Y14, Y15
+	VPSRLD       $0x0e, Y14, Y14
+	VPXOR        Y15, Y4, Y4
+	VPXOR        Y14, Y4, Y4
+	ANDQ         $-4, R13
+	ADDQ         R13, R8
+	ADCQ         R14, R9
+	ADCQ         $0x00000000, R10
+	VPADDD       Y9, Y5, Y14
+	VPSLLD       $0x07, Y14, Y15
+	VPSRLD       $0x19, Y14, Y14
+	VPXOR        Y15, Y12, Y12
+	VPXOR        Y14, Y12, Y12
+	SHRQ         $0x02, R14, R13
+	SHRQ         $0x02, R14
+	ADDQ         R13, R8
+	ADCQ         R14, R9
+	VPADDD       Y12, Y9, Y14
+	VPSLLD       $0x09, Y14, Y15
+	VPSRLD       $0x17, Y14, Y14
+	VPXOR        Y15, Y2, Y2
+	VPXOR        Y14, Y2, Y2
+	ADCQ         $0x00000000, R10
+	ADDQ         (R12), R8
+	ADCQ         8(R12), R9
+	ADCQ         $0x00000001, R10
+	VPADDD       Y2, Y12, Y14
+	VPSLLD       $0x0d, Y14, Y15
+	VPSRLD       $0x13, Y14, Y14
+	VPXOR        Y15, Y5, Y5
+	VPXOR        Y14, Y5, Y5
+	LEAQ         16(R12), R12
+	MOVQ         608(SP), AX
+	MULQ         R8
+	MOVQ         AX, BX
+	VPADDD       Y5, Y2, Y14
+	VPSLLD       $0x12, Y14, Y15
+	VPSRLD       $0x0e, Y14, Y14
+	VPXOR        Y15, Y9, Y9
+	VPXOR        Y14, Y9, Y9
+	VMOVDQU      Y11, 416(SP)
+	VMOVDQU      96(SP), Y11
+	VMOVDQU      Y12, 448(SP)
+	VMOVDQU      352(SP), Y12
+	MOVQ         DX, CX
+	MOVQ         608(SP), AX
+	MULQ         R9
+	ADDQ         AX, CX
+	VPADDD       Y13, Y12, Y14
+	VPSLLD       $0x07, Y14, Y15
+	VPSRLD       $0x19, Y14, Y14
+	VPXOR        Y15, Y11, Y11
+	VPXOR        Y14, Y11, Y11
+	ADCQ         $0x00000000, DX
+	MOVQ         608(SP), R13
+	IMULQ        R10, R13
+	ADDQ         DX, R13
+	VPADDD       Y11, Y13, Y14
+	VPSLLD       $0x09, Y14, Y15
+	VPSRLD       $0x17, Y14, Y14
+	VPXOR        Y15, Y6, Y6
+	VPXOR        Y14, Y6, Y6
+	MOVQ         616(SP), AX
+	MULQ         R8
+	ADDQ         AX, CX
+	ADCQ         $0x00000000, DX
+	VPADDD       Y6, Y11, Y14
+	VPSLLD       $0x0d, Y14, Y15
+	VPSRLD       $0x13, Y14, Y14
+	VPXOR        Y15, Y12, Y12
+	VPXOR        Y14, Y12, Y12
+	MOVQ         DX, R8
+	MOVQ         616(SP), R14
+	IMULQ        R10, R14
+	MOVQ         616(SP), AX
+	VPADDD       Y12, Y6, Y14
+	VPSLLD       $0x12, Y14, Y15
+	VPSRLD       $0x0e, Y14, Y14
+	VPXOR        Y15, Y13, Y13
+	VPXOR        Y14, Y13, Y13
+	MULQ         R9
+	ADDQ         AX, R13
+	ADCQ         DX, R14
+	ADDQ         R8, R13
+	VPADDD       Y0, Y11, Y14
+	VPSLLD       $0x07, Y14, Y15
+	VPSRLD       $0x19, Y14, Y14
+	VPXOR        Y15, Y1, Y1
+	VPXOR        Y14, Y1, Y1
+	ADCQ         $0x00000000, R14
+	MOVQ         BX, R8
+	MOVQ         CX, R9
+	MOVQ         R13, R10
+	VPADDD       Y1, Y0, Y14
+	VPSLLD       $0x09, Y14, Y15
+	VPSRLD       $0x17, Y14, Y14
+	VPXOR        Y15, Y2, Y2
+	VPXOR        Y14, Y2, Y2
+	ANDQ         $0x00000003, R10
+	ANDQ         $-4, R13
+	ADDQ         R13, R8
+	ADCQ         R14, R9
+	VPADDD       Y2, Y1, Y14
+	VPSLLD       $0x0d, Y14, Y15
+	VPSRLD       $0x13, Y14, Y14
+	VPXOR        Y15, Y11, Y11
+	VPXOR        Y14, Y11, Y11
+	ADCQ         $0x00000000, R10
+	SHRQ         $0x02, R14, R13
+	SHRQ         $0x02, R14
+	ADDQ         R13, R8
+	VPADDD       Y11, Y2, Y14
+	VPSLLD       $0x12, Y14, Y15
+	VPSRLD       $0x0e, Y14, Y14
+	VPXOR        Y15, Y0, Y0
+	VPXOR        Y14, Y0, Y0
+	ADCQ         R14, R9
+	ADCQ         $0x00000000, R10
+	ADDQ         (R12), R8
+	ADCQ         8(R12), R9
+	VPADDD       Y4, Y3, Y14
+	VPSLLD       $0x07, Y14, Y15
+	VPSRLD       $0x19, Y14, Y14
+	VPXOR        Y15, Y5, Y5
+	VPXOR        Y14, Y5, Y5
+	ADCQ         $0x00000001, R10
+	LEAQ         16(R12), R12
+	MOVQ         608(SP), AX
+	MULQ         R8
+	VPADDD       Y5, Y4, Y14
+	VPSLLD       $0x09, Y14, Y15
+	VPSRLD       $0x17, Y14, Y14
+	VPXOR        Y15, Y6, Y6
+	VPXOR        Y14, Y6, Y6
+	MOVQ         AX, BX
+	MOVQ         DX, CX
+	MOVQ         608(SP), AX
+	MULQ         R9
+	VPADDD       Y6, Y5, Y14
+	VPSLLD       $0x0d, Y14, Y15
+	VPSRLD       $0x13, Y14, Y14
+	VPXOR        Y15, Y3, Y3
+	VPXOR        Y14, Y3, Y3
+	ADDQ         AX, CX
+	ADCQ         $0x00000000, DX
+	MOVQ         608(SP), R13
+	IMULQ        R10, R13
+	VPADDD       Y3, Y6, Y14
+	VPSLLD       $0x12, Y14, Y15
+	VPSRLD       $0x0e, Y14, Y14
+	VPXOR        Y15, Y4, Y4
+	VPXOR        Y14, Y4, Y4
+	ADDQ         DX, R13
+	MOVQ         616(SP), AX
+	MULQ         R8
+	ADDQ         AX, CX
+	VPADDD       Y9, Y8, Y14
+	VPSLLD       $0x07, Y14, Y15
+	VPSRLD       $0x19, Y14, Y14
+	VPXOR        Y15, Y12, Y12
+	VPXOR        Y14, Y12, Y12
+	ADCQ         $0x00000000, DX
+	MOVQ         DX, R8
+	MOVQ         616(SP), R14
+	IMULQ        R10, R14
+	VPADDD       Y12, Y9, Y14
+	VPSLLD       $0x09, Y14, Y15
+	VPSRLD       $0x17, Y14, Y14
+	VPXOR        Y15, Y7, Y7
+	VPXOR        Y14, Y7, Y7
+	MOVQ         616(SP), AX
+	MULQ         R9
+	ADDQ         AX, R13
+	ADCQ         DX, R14
+	VPADDD       Y7, Y12, Y14
+	VPSLLD       $0x0d, Y14, Y15
+	VPSRLD       $0x13, Y14, Y14
+	VPXOR        Y15, Y8, Y8
+	VPXOR        Y14, Y8, Y8
+	ADDQ         R8, R13
+	ADCQ         $0x00000000, R14
+	MOVQ         BX, R8
+	MOVQ         CX, R9
+	VPADDD       Y8, Y7, Y14
+	VPSLLD       $0x12, Y14, Y15
+	VPSRLD       $0x0e, Y14, Y14
+	VPXOR        Y15, Y9, Y9
+	VPXOR        Y14, Y9, Y9
+	VMOVDQU      Y11, 96(SP)
+	VMOVDQU      416(SP), Y11
+	VMOVDQU      Y12, 352(SP)
+	VMOVDQU      448(SP), Y12
+	MOVQ         R13, R10
+	ANDQ         $0x00000003, R10
+	ANDQ         $-4, R13
+	ADDQ         R13, R8
+	VPADDD       Y13, Y12, Y14
+	VPSLLD       $0x07, Y14, Y15
+	VPSRLD       $0x19, Y14, Y14
+	VPXOR        Y15, Y10, Y10
+	VPXOR        Y14, Y10, Y10
+	ADCQ         R14, R9
+	ADCQ         $0x00000000, R10
+	SHRQ         $0x02, R14, R13
+	SHRQ         $0x02, R14
+	VPADDD       Y10, Y13, Y14
+	VPSLLD       $0x09, Y14, Y15
+	VPSRLD       $0x17, Y14, Y14
+	VPXOR        Y15, Y11, Y11
+	VPXOR        Y14, Y11, Y11
+	ADDQ         R13, R8
+	ADCQ         R14, R9
+	ADCQ         $0x00000000, R10
+	VPADDD       Y11, Y10, Y14
+	VPSLLD       $0x0d, Y14, Y15
+	VPSRLD       $0x13, Y14, Y14
+	VPXOR        Y15, Y12, Y12
+	VPXOR        Y14, Y12, Y12
+	VPADDD       Y12, Y11, Y14
+	VPSLLD       $0x12, Y14, Y15
+	VPSRLD       $0x0e, Y14, Y14
+	VPXOR        Y15, Y13, Y13
+	VPXOR        Y14, Y13, Y13
+	DECQ         632(SP)
+	JNZ          xorMacAVX2_rounds
+	VPBROADCASTD sigma<>+0(SB), Y14
+	VPADDD       Y14, Y0, Y0
+	VMOVDQU      Y0, (SP)
+	ADDQ         (R12), R8
+	ADCQ         8(R12), R9
+	ADCQ         $0x00000001, R10
+	LEAQ         16(R12), R12
+	MOVQ         608(SP), AX
+	MULQ         R8
+	VPBROADCASTD (R11), Y14
+	VPADDD       Y14, Y1, Y1
+	VMOVDQU      Y1, 32(SP)
+	MOVQ         AX, BX
+	MOVQ         DX, CX
+	MOVQ         608(SP), AX
+	MULQ         R9
+	ADDQ         AX, CX
+	ADCQ         $0x00000000, DX
+	VPBROADCASTD 4(R11), Y14
+	VPADDD       Y14, Y2, Y2
+	VMOVDQU      Y2, 64(SP)
+	MOVQ         608(SP), R13
+	IMULQ        R10, R13
+	ADDQ         DX, R13
+	MOVQ         616(SP), AX
+	MULQ         R8
+	ADDQ         AX, CX
+	VMOVDQU      96(SP), Y15
+	VPBROADCASTD 8(R11), Y14
+	VPADDD       Y14, Y15, Y15
+	VMOVDQU      Y15, 96(SP)
+	ADCQ         $0x00000000, DX
+	MOVQ         DX, R8
+	MOVQ         616(SP), R14
+	IMULQ        R10, R14
+	MOVQ         616(SP), AX
+	MULQ         R9
+	VPBROADCASTD 12(R11), Y14
+	VPADDD       Y14, Y3, Y3
+	VMOVDQU      Y3, 128(SP)
+	ADDQ         AX, R13
+	ADCQ         DX, R14
+	ADDQ         R8, R13
+	ADCQ         $0x00000000, R14
+	MOVQ         BX, R8
+	MOVQ         CX, R9
+	VPBROADCASTD sigma<>+4(SB), Y14
+	VPADDD       Y14, Y4, Y4
+	VMOVDQU      Y4, 160(SP)
+	MOVQ         R13, R10
+	ANDQ         $0x00000003, R10
+	ANDQ         $-4, R13
+	ADDQ         R13, R8
+	ADCQ         R14, R9
+	ADCQ         $0x00000000, R10
+	VMOVDQU      512(SP), Y14
+	VPADDD       Y14, Y5, Y5
+	VMOVDQU      Y5, 192(SP)
+	SHRQ         $0x02, R14, R13
+	SHRQ         $0x02, R14
+	ADDQ         R13, R8
+	ADCQ         R14, R9
+	ADCQ         $0x00000000, R10
+	ADDQ         (R12), R8
+	VMOVDQU      544(SP), Y14
+	VPADDD       Y14, Y6, Y6
+	VMOVDQU      Y6, 224(SP)
+	ADCQ         8(R12), R9
+	ADCQ         $0x00000001, R10
+	LEAQ         16(R12), R12
+	MOVQ         608(SP), AX
+	MULQ         R8
+	MOVQ         AX, BX
+	VMOVDQU      576(SP), Y14
+	VPADDD       Y14, Y7, Y7
+	VMOVDQU      Y7, 256(SP)
+	MOVQ         DX, CX
+	MOVQ         608(SP), AX
+	MULQ         R9
+	ADDQ         AX, CX
+	ADCQ         $0x00000000, DX
+	MOVQ         608(SP), R13
+	VMOVDQU      Y8, 288(SP)
+	IMULQ        R10, R13
+	ADDQ         DX, R13
+	MOVQ         616(SP), AX
+	MULQ         R8
+	ADDQ         AX, CX
+	ADCQ         $0x00000000, DX
+	VPBROADCASTD sigma<>+8(SB), Y14
+	VPADDD       Y14, Y9, Y9
+	VMOVDQU      Y9, 320(SP)
+	MOVQ         DX, R8
+	MOVQ         616(SP), R14
+	IMULQ        R10, R14
+	MOVQ         616(SP), AX
+	MULQ         R9
+	ADDQ         AX, R13
+	VMOVDQU      352(SP), Y15
+	VPBROADCASTD 16(R11), Y14
+	VPADDD       Y14, Y15, Y15
+	VMOVDQU      Y15, 352(SP)
+	ADCQ         DX, R14
+	ADDQ         R8, R13
+	ADCQ         $0x00000000, R14
+	MOVQ         BX, R8
+	MOVQ         CX, R9
+	MOVQ         R13, R10
+	VPBROADCASTD 20(R11), Y14
+	VPADDD       Y14, Y10, Y10
+	VMOVDQU      Y10, 384(SP)
+	ANDQ         $0x00000003, R10
+	ANDQ         $-4, R13
+	ADDQ         R13, R8
+	ADCQ         R14, R9
+	ADCQ         $0x00000000, R10
+	SHRQ         $0x02, R14, R13
+	VPBROADCASTD 24(R11), Y14
+	VPADDD       Y14, Y11, Y11
+	VMOVDQU      Y11, 416(SP)
+	SHRQ         $0x02, R14
+	ADDQ         R13, R8
+	ADCQ         R14, R9
+	ADCQ         $0x00000000, R10
+	VPBROADCASTD 28(R11), Y14
+	VPADDD       Y14, Y12, Y12
+	VMOVDQU      Y12, 448(SP)
+	VPBROADCASTD sigma<>+12(SB), Y14
+	VPADDD       Y14, Y13, Y13
+	VMOVDQU      Y13, 480(SP)
+	VMOVDQU      (SP), Y0
+	VMOVDQU      32(SP), Y1
+	VMOVDQU      64(SP), Y2
+	VMOVDQU      96(SP), Y3
+	VMOVDQU      128(SP), Y4
+	VMOVDQU      160(SP), Y5
+	VMOVDQU      192(SP), Y6
+	VMOVDQU      224(SP), Y7
+	VPUNPCKLDQ   Y1, Y0, Y8
+	VPUNPCKHDQ   Y1, Y0, Y9
+	VPUNPCKLDQ   Y3, Y2, Y10
+	VPUNPCKHDQ   Y3, Y2, Y11
+	VPUNPCKLDQ   Y5, Y4, Y12
+	VPUNPCKHDQ   Y5, Y4, Y13
+	VPUNPCKLDQ   Y7, Y6, Y14
+	VPUNPCKHDQ   Y7, Y6, Y15
+	VPUNPCKLQDQ  Y10, Y8, Y0
+	VPUNPCKHQDQ  Y10, Y8, Y1
+	VPUNPCKLQDQ  Y11, Y9, Y2
+	VPUNPCKHQDQ  Y11, Y9, Y3
+	VPUNPCKLQDQ  Y14, Y12, Y4
+	VPUNPCKHQDQ  Y14, Y12, Y5
+	VPUNPCKLQDQ  Y15, Y13, Y6
+	VPUNPCKHQDQ  Y15, Y13, Y7
+	VPERM2I128   $0x20, Y4, Y0, Y8
+	VPERM2I128   $0x31, Y4, Y0, Y12
+	VPERM2I128   $0x20, Y5, Y1, Y9
+	VPERM2I128   $0x31, Y5, Y1, Y13
+	VPERM2I128   $0x20, Y6, Y2, Y10
+	VPERM2I128   $0x31, Y6, Y2, Y14
+	VPERM2I128   $0x20, Y7, Y3, Y11
+	VPERM2I128   $0x31, Y7, Y3, Y15
+	VPXOR        (SI), Y8, Y8
+	VMOVDQU      Y8, (DI)
+	VPXOR        64(SI), Y9, Y9
+	VMOVDQU      Y9, 64(DI)
+	VPXOR        128(SI), Y10, Y10
+	VMOVDQU      Y10, 128(DI)
+	VPXOR        192(SI), Y11, Y11
+	VMOVDQU      Y11, 192(DI)
+	VPXOR        256(SI), Y12, Y12
+	VMOVDQU      Y12, 256(DI)
+	VPXOR        320(SI), Y13, Y13
+	VMOVDQU      Y13, 320(DI)
+	VPXOR        384(SI), Y14, Y14
+	VMOVDQU      Y14, 384(DI)
+	VPXOR        448(SI), Y15, Y15
+	VMOVDQU      Y15, 448(DI)
+	VMOVDQU      256(SP), Y0
+	VMOVDQU      288(SP), Y1
+	VMOVDQU      320(SP), Y2
+	VMOVDQU      352(SP), Y3
+	VMOVDQU      384(SP), Y4
+	VMOVDQU      416(SP), Y5
+	VMOVDQU      448(SP), Y6
+	VMOVDQU      480(SP), Y7
+	VPUNPCKLDQ   Y1, Y0, Y8
+	VPUNPCKHDQ   Y1, Y0, Y9
+	VPUNPCKLDQ   Y3, Y2, Y10
+	VPUNPCKHDQ   Y3, Y2, Y11
+	VPUNPCKLDQ   Y5, Y4, Y12
+	VPUNPCKHDQ   Y5, Y4, Y13
+	VPUNPCKLDQ   Y7, Y6, Y14
+	VPUNPCKHDQ   Y7, Y6, Y15
+	VPUNPCKLQDQ  Y10, Y8, Y0
+	VPUNPCKHQDQ  Y10, Y8, Y1
+	VPUNPCKLQDQ  Y11, Y9, Y2
+	VPUNPCKHQDQ  Y11, Y9, Y3
+	VPUNPCKLQDQ  Y14, Y12, Y4
+	VPUNPCKHQDQ  Y14, Y12, Y5
+	VPUNPCKLQDQ  Y15, Y13, Y6
+	VPUNPCKHQDQ  Y15, Y13, Y7
+	VPERM2I128   $0x20, Y4, Y0, Y8
+	VPERM2I128   $0x31, Y4, Y0, Y12
+	VPERM2I128   $0x20, Y5, Y1, Y9
+	VPERM2I128   $0x31, Y5, Y1, Y13
+	VPERM2I128   $0x20, Y6, Y2, Y10
+	VPERM2I128   $0x31, Y6, Y2, Y14
+	VPERM2I128   $0x20, Y7, Y3, Y11
+	VPERM2I128   $0x31, Y7, Y3, Y15
+	VPXOR        32(SI), Y8, Y8
+	VMOVDQU      Y8, 32(DI)
+	VPXOR        96(SI), Y9, Y9
+	VMOVDQU      Y9, 96(DI)
+	VPXOR        160(SI), Y10, Y10
+	VMOVDQU      Y10, 160(DI)
+	VPXOR        224(SI), Y11, Y11
+	VMOVDQU      Y11, 224(DI)
+	VPXOR        288(SI), Y12, Y12
+	VMOVDQU      Y12, 288(DI)
+	VPXOR        352(SI), Y13, Y13
+	VMOVDQU      Y13, 352(DI)
+	VPXOR        416(SI), Y14, Y14
+	VMOVDQU      Y14, 416(DI)
+	VPXOR        480(SI), Y15, Y15
+	VMOVDQU      Y15, 480(DI)
+	VPBROADCASTD eight<>+0(SB), Y0
+	VPADDD       576(SP), Y0, Y0
+	VMOVDQU      Y0, 576(SP)
+	ADDQ         $0x00000200, DI
+	ADDQ         $0x00000200, SI
+	DECQ         624(SP)
+	JNZ          xorMacAVX2_chunk
+	MOVQ         mac+48(FP), AX
+	MOVQ         R8, (AX)
+	MOVQ         R9, 8(AX)
+	MOVQ         R10, 16(AX)
+	VZEROUPPER
+	RET
+
+// func xorMacAVX512(dst *byte, src *byte, msg *byte, chunks int, key *[32]byte, lanes *[3][8]uint32, mac *[7]uint64)
+// Requires: AVX, AVX2, AVX512F, AVX512VL
+TEXT ·xorMacAVX512(SB), $640-56
+	MOVQ      dst+0(FP), DI
+	MOVQ      src+8(FP), SI
+	MOVQ      key+32(FP), R11
+	MOVQ      lanes+40(FP), AX
+	VMOVDQU32 (AX), Y30
+	VMOVDQU32 Y30, 512(SP)
+	VMOVDQU32 32(AX), Y30
+	VMOVDQU32 Y30, 544(SP)
+	VMOVDQU32 64(AX), Y30
+	VMOVDQU32 Y30, 576(SP)
+	MOVQ      msg+16(FP), R12
+	MOVQ      mac+48(FP), AX
+	MOVQ      (AX), R8
+	MOVQ      8(AX), R9
+	MOVQ      16(AX), R10
+	MOVQ      24(AX), BX
+	MOVQ      BX, 608(SP)
+	MOVQ      32(AX), BX
+	MOVQ      BX, 616(SP)
+	MOVQ      chunks+24(FP), AX
+	MOVQ      AX, 624(SP)
+
+xorMacAVX512_chunk:
+	VPBROADCASTD sigma<>+0(SB), Y0
+	VPBROADCASTD (R11), Y1
+	VPBROADCASTD 4(R11), Y2
+	VPBROADCASTD 8(R11), Y3
+	VPBROADCASTD 12(R11), Y4
+	VPBROADCASTD sigma<>+4(SB), Y5
+	VMOVDQU32    512(SP), Y6
+	VMOVDQU32    544(SP), Y7
+	VMOVDQU32    576(SP), Y8
+	VPXORD       Y9, Y9, Y9
+	VPBROADCASTD sigma<>+8(SB), Y10
+	VPBROADCASTD 16(R11), Y11
+	VPBROADCASTD 20(R11), Y12
+	VPBROADCASTD 24(R11), Y13
+	VPBROADCASTD 28(R11), Y14
+	VPBROADCASTD sigma<>+12(SB), Y15
+	MOVQ         $0x0000000a, 632(SP)
+
+xorMacAVX512_rounds:
+	ADDQ         (R12), R8
+	ADCQ         8(R12), R9
+	ADCQ         $0x00000001, R10
+	LEAQ         16(R12), R12
+	VPADDD       Y0, Y12, Y30
+	VPROLD       $0x07, Y30, Y30
+	VPXORD       Y30, Y4, Y4
+	MOVQ         608(SP), AX
+	MULQ         R8
+	MOVQ         AX, BX
+	MOVQ         DX, CX
+	VPADDD       Y4, Y0, Y30
+	VPROLD       $0x09, Y30, Y30
+	VPXORD       Y30, Y8, Y8
+	MOVQ         608(SP), AX
+	MULQ         R9
+	ADDQ         AX, CX
+	ADCQ         $0x00000000, DX
+	VPADDD       Y8, Y4, Y30
+	VPROLD       $0x0d, Y30, Y30
+	VPXORD       Y30, Y12, Y12
+	MOVQ         608(SP), R13
+	IMULQ        R10, R13
+	ADDQ         DX, R13
+	MOVQ         616(SP), AX
+	VPADDD       Y12, Y8, Y30
+	VPROLD       $0x12, Y30, Y30
+	VPXORD       Y30, Y0, Y0
+	MULQ         R8
+	ADDQ         AX, CX
+	ADCQ         $0x00000000, DX
+	MOVQ         DX, R8
+	VPADDD       Y5, Y1, Y30
+	VPROLD       $0x07, Y30, Y30
+	VPXORD       Y30, Y9, Y9
+	MOVQ         616(SP), R14
+	IMULQ        R10, R14
+	MOVQ         616(SP), AX
+	MULQ         R9
+	VPADDD       Y9, Y5, Y30
+	VPROLD       $0x09, Y30, Y30
+	VPXORD       Y30, Y13, Y13
+	ADDQ         AX, R13
+	ADCQ         DX, R14
+	ADDQ         R8, R13
+	ADCQ         $0x00000000, R14
+	VPADDD       Y13, Y9, Y30
+	VPROLD       $0x0d, Y30, Y30
+	VPXORD       Y30, Y1, Y1
+	MOVQ         BX, R8
+	MOVQ         CX, R9
+	MOVQ         R13, R10
+	ANDQ         $0x00000003, R10
+	VPADDD       Y1, Y13, Y30
+	VPROLD       $0x12, Y30, Y30
+	VPXORD       Y30, Y5, Y5
+	ANDQ         $-4, R13
+	ADDQ         R13, R8
+	ADCQ         R14, R9
+	ADCQ         $0x00000000, R10
+	VPADDD       Y10, Y6, Y30
+	VPROLD       $0x07, Y30, Y30
+	VPXORD       Y30, Y14, Y14
+	SHRQ         $0x02, R14, R13
+	SHRQ         $0x02, R14
+	ADDQ         R13, R8
+	ADCQ         R14, R9
+	VPADDD       Y14, Y10, Y30
+	VPROLD       $0x09, Y30, Y30
+	VPXORD       Y30, Y2, Y2
+	ADCQ         $0x00000000, R10
+	ADDQ         (R12), R8
+	ADCQ         8(R12), R9
+	ADCQ         $0x00000001, R10
+	VPADDD       Y2, Y14, Y30
+	VPROLD       $0x0d, Y30, Y30
+	VPXORD       Y30, Y6, Y6
+	LEAQ         16(R12), R12
+	MOVQ         608(SP), AX
+	MULQ         R8
+	MOVQ         AX, BX
+	VPADDD       Y6, Y2, Y30
+	VPROLD       $0x12, Y30, Y30
+	VPXORD       Y30, Y10, Y10
+	MOVQ         DX, CX
+	MOVQ         608(SP), AX
+	MULQ         R9
+	ADDQ         AX, CX
+	VPADDD       Y15, Y11, Y30
+	VPROLD       $0x07, Y30, Y30
+	VPXORD       Y30, Y3, Y3
+	ADCQ         $0x00000000, DX
+	MOVQ         608(SP), R13
+	IMULQ        R10, R13
+	ADDQ         DX, R13
+	VPADDD       Y3, Y15, Y30
+	VPROLD       $0x09, Y30, Y30
+	VPXORD       Y30, Y7, Y7
+	MOVQ         616(SP), AX
+	MULQ         R8
+	ADDQ         AX, CX
+	ADCQ         $0x00000000, DX
+	VPADDD       Y7, Y3, Y30
+	VPROLD       $0x0d, Y30, Y30
+	VPXORD       Y30, Y11, Y11
+	MOVQ         DX, R8
+	MOVQ         616(SP), R14
+	IMULQ        R10, R14
+	MOVQ         616(SP), AX
+	VPADDD       Y11, Y7, Y30
+	VPROLD       $0x12, Y30, Y30
+	VPXORD       Y30, Y15, Y15
+	MULQ         R9
+	ADDQ         AX, R13
+	ADCQ         DX, R14
+	ADDQ         R8, R13
+	VPADDD       Y0, Y3, Y30
+	VPROLD       $0x07, Y30, Y30
+	VPXORD       Y30, Y1, Y1
+	ADCQ         $0x00000000, R14
+	MOVQ         BX, R8
+	MOVQ         CX, R9
+	MOVQ         R13, R10
+	VPADDD       Y1, Y0, Y30
+	VPROLD       $0x09, Y30, Y30
+	VPXORD       Y30, Y2, Y2
+	ANDQ         $0x00000003, R10
+	ANDQ         $-4, R13
+	ADDQ         R13, R8
+	ADCQ         R14, R9
+	VPADDD       Y2, Y1, Y30
+	VPROLD       $0x0d, Y30, Y30
+	VPXORD       Y30, Y3, Y3
+	ADCQ         $0x00000000, R10
+	SHRQ         $0x02, R14, R13
+	SHRQ         $0x02, R14
+	ADDQ         R13, R8
+	VPADDD       Y3, Y2, Y30
+	VPROLD       $0x12, Y30, Y30
+	VPXORD       Y30, Y0, Y0
+	ADCQ         R14, R9
+	ADCQ         $0x00000000, R10
+	ADDQ         (R12), R8
+	ADCQ         8(R12), R9
+	VPADDD       Y5, Y4, Y30
+	VPROLD       $0x07, Y30, Y30
+	VPXORD       Y30, Y6, Y6
+	ADCQ         $0x00000001, R10
+	LEAQ         16(R12), R12
+	MOVQ         608(SP), AX
+	MULQ         R8
+	VPADDD       Y6, Y5, Y30
+	VPROLD       $0x09, Y30, Y30
+	VPXORD       Y30, Y7, Y7
+	MOVQ         AX, BX
+	MOVQ         DX, CX
+	MOVQ         608(SP), AX
+	MULQ         R9
+	VPADDD       Y7, Y6, Y30
+	VPROLD       $0x0d, Y30, Y30
+	VPXORD       Y30, Y4, Y4
+	ADDQ         AX, CX
+	ADCQ         $0x00000000, DX
+	MOVQ         608(SP), R13
+	IMULQ        R10, R13
+	VPADDD       Y4, Y7, Y30
+	VPROLD       $0x12, Y30, Y30
+	VPXORD       Y30, Y5, Y5
+	ADDQ         DX, R13
+	MOVQ         616(SP), AX
+	MULQ         R8
+	ADDQ         AX, CX
+	VPADDD       Y10, Y9, Y30
+	VPROLD       $0x07, Y30, Y30
+	VPXORD       Y30, Y11, Y11
+	ADCQ         $0x00000000, DX
+	MOVQ         DX, R8
+	MOVQ         616(SP), R14
+	IMULQ        R10, R14
+	VPADDD       Y11, Y10, Y30
+	VPROLD       $0x09, Y30, Y30
+	VPXORD       Y30, Y8, Y8
+	MOVQ         616(SP), AX
+	MULQ         R9
+	ADDQ         AX, R13
+	ADCQ         DX, R14
+	VPADDD       Y8, Y11, Y30
+	VPROLD       $0x0d, Y30, Y30
+	VPXORD       Y30, Y9, Y9
+	ADDQ         R8, R13
+	ADCQ         $0x00000000, R14
+	MOVQ         BX, R8
+	MOVQ         CX, R9
+	VPADDD       Y9, Y8, Y30
+	VPROLD       $0x12, Y30, Y30
+	VPXORD       Y30, Y10, Y10
+	MOVQ         R13, R10
+	ANDQ         $0x00000003, R10
+	ANDQ         $-4, R13
+	ADDQ         R13, R8
+	VPADDD       Y15, Y14, Y30
+	VPROLD       $0x07, Y30, Y30
+	VPXORD       Y30, Y12, Y12
+	ADCQ         R14, R9
+	ADCQ         $0x00000000, R10
+	SHRQ         $0x02, R14, R13
+	SHRQ         $0x02, R14
+	VPADDD       Y12, Y15, Y30
+	VPROLD       $0x09, Y30, Y30
+	VPXORD       Y30, Y13, Y13
+	ADDQ         R13, R8
+	ADCQ         R14, R9
+	ADCQ         $0x00000000, R10
+	VPADDD       Y13, Y12, Y30
+	VPROLD       $0x0d, Y30, Y30
+	VPXORD       Y30, Y14, Y14
+	VPADDD       Y14, Y13, Y30
+	VPROLD       $0x12, Y30, Y30
+	VPXORD       Y30, Y15, Y15
+	DECQ         632(SP)
+	JNZ          xorMacAVX512_rounds
+	VPBROADCASTD sigma<>+0(SB), Y30
+	VPADDD       Y30, Y0, Y0
+	VMOVDQU32    Y0, (SP)
+	ADDQ         (R12), R8
+	ADCQ         8(R12), R9
+	ADCQ         $0x00000001, R10
+	LEAQ         16(R12), R12
+	MOVQ         608(SP), AX
+	MULQ         R8
+	VPBROADCASTD (R11), Y30
+	VPADDD       Y30, Y1, Y1
+	VMOVDQU32    Y1, 32(SP)
+	MOVQ         AX, BX
+	MOVQ         DX, CX
+	MOVQ         608(SP), AX
+	MULQ         R9
+	ADDQ         AX, CX
+	ADCQ         $0x00000000, DX
+	VPBROADCASTD 4(R11), Y30
+	VPADDD       Y30, Y2, Y2
+	VMOVDQU32    Y2, 64(SP)
+	MOVQ         608(SP), R13
+	IMULQ        R10, R13
+	ADDQ         DX, R13
+	MOVQ         616(SP), AX
+	MULQ         R8
+	ADDQ         AX, CX
+	VPBROADCASTD 8(R11), Y30
+	VPADDD       Y30, Y3, Y3
+	VMOVDQU32    Y3, 96(SP)
+	ADCQ         $0x00000000, DX
+	MOVQ         DX, R8
+	MOVQ         616(SP), R14
+	IMULQ        R10, R14
+	MOVQ         616(SP), AX
+	MULQ         R9
+	VPBROADCASTD 12(R11), Y30
+	VPADDD       Y30, Y4, Y4
+	VMOVDQU32    Y4, 128(SP)
+	ADDQ         AX, R13
+	ADCQ         DX, R14
+	ADDQ         R8, R13
+	ADCQ         $0x00000000, R14
+	MOVQ         BX, R8
+	MOVQ         CX, R9
+	VPBROADCASTD sigma<>+4(SB), Y30
+	VPADDD       Y30, Y5, Y5
+	VMOVDQU32    Y5, 160(SP)
+	MOVQ         R13, R10
+	ANDQ         $0x00000003, R10
+	ANDQ         $-4, R13
+	ADDQ         R13, R8
+	ADCQ         R14, R9
+	ADCQ         $0x00000000, R10
+	VMOVDQU32    512(SP), Y30
+	VPADDD       Y30, Y6, Y6
+	VMOVDQU32    Y6, 192(SP)
+	SHRQ         $0x02, R14, R13
+	SHRQ         $0x02, R14
+	ADDQ         R13, R8
+	ADCQ         R14, R9
+	ADCQ         $0x00000000, R10
+	ADDQ         (R12), R8
+	VMOVDQU32    544(SP), Y30
+	VPADDD       Y30, Y7, Y7
+	VMOVDQU32    Y7, 224(SP)
+	ADCQ         8(R12), R9
+	ADCQ         $0x00000001, R10
+	LEAQ         16(R12), R12
+	MOVQ         608(SP), AX
+	MULQ         R8
+	MOVQ         AX, BX
+	VMOVDQU32    576(SP), Y30
+	VPADDD       Y30, Y8, Y8
+	VMOVDQU32    Y8, 256(SP)
+	MOVQ         DX, CX
+	MOVQ         608(SP), AX
+	MULQ         R9
+	ADDQ         AX, CX
+	ADCQ         $0x00000000, DX
+	MOVQ         608(SP), R13
+	VMOVDQU32    Y9, 288(SP)
+	IMULQ        R10, R13
+	ADDQ         DX, R13
+	MOVQ         616(SP), AX
+	MULQ         R8
+	ADDQ         AX, CX
+	ADCQ         $0x00000000, DX
+	VPBROADCASTD sigma<>+8(SB), Y30
+	VPADDD       Y30, Y10, Y10
+	VMOVDQU32    Y10, 320(SP)
+	MOVQ         DX, R8
+	MOVQ         616(SP), R14
+	IMULQ        R10, R14
+	MOVQ         616(SP), AX
+	MULQ         R9
+	ADDQ         AX, R13
+	VPBROADCASTD 16(R11), Y30
+	VPADDD       Y30, Y11, Y11
+	VMOVDQU32    Y11, 352(SP)
+	ADCQ         DX, R14
+	ADDQ         R8, R13
+	ADCQ         $0x00000000, R14
+	MOVQ         BX, R8
+	MOVQ         CX, R9
+	MOVQ         R13, R10
+	VPBROADCASTD 20(R11), Y30
+	VPADDD       Y30, Y12, Y12
+	VMOVDQU32    Y12, 384(SP)
+	ANDQ         $0x00000003, R10
+	ANDQ         $-4, R13
+	ADDQ         R13, R8
+	ADCQ         R14, R9
+	ADCQ         $0x00000000, R10
+	SHRQ         $0x02, R14, R13
+	VPBROADCASTD 24(R11), Y30
+	VPADDD       Y30, Y13, Y13
+	VMOVDQU32    Y13, 416(SP)
+	SHRQ         $0x02, R14
+	ADDQ         R13, R8
+	ADCQ         R14, R9
+	ADCQ         $0x00000000, R10
+	VPBROADCASTD 28(R11), Y30
+	VPADDD       Y30, Y14, Y14
+	VMOVDQU32    Y14, 448(SP)
+	VPBROADCASTD sigma<>+12(SB), Y30
+	VPADDD       Y30, Y15, Y15
+	VMOVDQU32    Y15, 480(SP)
+	VMOVDQU32    (SP), Y0
+	VMOVDQU32    32(SP), Y1
+	VMOVDQU32    64(SP), Y2
+	VMOVDQU32    96(SP), Y3
+	VMOVDQU32    128(SP), Y4
+	VMOVDQU32    160(SP), Y5
+	VMOVDQU32    192(SP), Y6
+	VMOVDQU32    224(SP), Y7
+	VPUNPCKLDQ   Y1, Y0, Y8
+	VPUNPCKHDQ   Y1, Y0, Y9
+	VPUNPCKLDQ   Y3, Y2, Y10
+	VPUNPCKHDQ   Y3, Y2, Y11
+	VPUNPCKLDQ   Y5, Y4, Y12
+	VPUNPCKHDQ   Y5, Y4, Y13
+	VPUNPCKLDQ   Y7, Y6, Y14
+	VPUNPCKHDQ   Y7, Y6, Y15
+	VPUNPCKLQDQ  Y10, Y8, Y0
+	VPUNPCKHQDQ  Y10, Y8, Y1
+	VPUNPCKLQDQ  Y11, Y9, Y2
+	VPUNPCKHQDQ  Y11, Y9, Y3
+	VPUNPCKLQDQ  Y14, Y12, Y4
+	VPUNPCKHQDQ  Y14, Y12, Y5
+	VPUNPCKLQDQ  Y15, Y13, Y6
+	VPUNPCKHQDQ  Y15, Y13, Y7
+	VPERM2I128   $0x20, Y4, Y0, Y8
+	VPERM2I128   $0x31, Y4, Y0, Y12
+	VPERM2I128   $0x20, Y5, Y1, Y9
+	VPERM2I128   $0x31, Y5, Y1, Y13
+	VPERM2I128   $0x20, Y6, Y2, Y10
+	VPERM2I128   $0x31, Y6, Y2, Y14
+	VPERM2I128   $0x20, Y7, Y3, Y11
+	VPERM2I128   $0x31, Y7, Y3, Y15
+	VPXOR        (SI), Y8, Y8
+	VMOVDQU32    Y8, (DI)
+	VPXOR        64(SI), Y9, Y9
+	VMOVDQU32    Y9, 64(DI)
+	VPXOR        128(SI), Y10, Y10
+	VMOVDQU32    Y10, 128(DI)
+	VPXOR        192(SI), Y11, Y11
+	VMOVDQU32    Y11, 192(DI)
+	VPXOR        256(SI), Y12, Y12
+	VMOVDQU32    Y12, 256(DI)
+	VPXOR        320(SI), Y13, Y13
+	VMOVDQU32    Y13, 320(DI)
+	VPXOR        384(SI), Y14, Y14
+	VMOVDQU32    Y14, 384(DI)
+	VPXOR        448(SI), Y15, Y15
+	VMOVDQU32    Y15, 448(DI)
+	VMOVDQU32    256(SP), Y0
+	VMOVDQU32    288(SP), Y1
+	VMOVDQU32    320(SP), Y2
+	VMOVDQU32    352(SP), Y3
+	VMOVDQU32    384(SP), Y4
+	VMOVDQU32    416(SP), Y5
+	VMOVDQU32    448(SP), Y6
+	VMOVDQU32    480(SP), Y7
+	VPUNPCKLDQ   Y1, Y0, Y8
+	VPUNPCKHDQ   Y1, Y0, Y9
+	VPUNPCKLDQ   Y3, Y2, Y10
+	VPUNPCKHDQ   Y3, Y2, Y11
+	VPUNPCKLDQ   Y5, Y4, Y12
+	VPUNPCKHDQ   Y5, Y4, Y13
+	VPUNPCKLDQ   Y7, Y6, Y14
+	VPUNPCKHDQ   Y7, Y6, Y15
+	VPUNPCKLQDQ  Y10, Y8, Y0
+	VPUNPCKHQDQ  Y10, Y8, Y1
+	VPUNPCKLQDQ  Y11, Y9, Y2
+	VPUNPCKHQDQ  Y11, Y9, Y3
+	VPUNPCKLQDQ  Y14, Y12, Y4
+	VPUNPCKHQDQ  Y14, Y12, Y5
+	VPUNPCKLQDQ  Y15, Y13, Y6
+	VPUNPCKHQDQ  Y15, Y13, Y7
+	VPERM2I128   $0x20, Y4, Y0, Y8
+	VPERM2I128   $0x31, Y4, Y0, Y12
+	VPERM2I128   $0x20, Y5, Y1, Y9
+	VPERM2I128   $0x31, Y5, Y1, Y13
+	VPERM2I128   $0x20, Y6, Y2, Y10
+	VPERM2I128   $0x31, Y6, Y2, Y14
+	VPERM2I128   $0x20, Y7, Y3, Y11
+	VPERM2I128   $0x31, Y7, Y3, Y15
+	VPXOR        32(SI), Y8, Y8
+	VMOVDQU32    Y8, 32(DI)
+	VPXOR        96(SI), Y9, Y9
+	VMOVDQU32    Y9, 96(DI)
+	VPXOR        160(SI), Y10, Y10
+	VMOVDQU32    Y10, 160(DI)
+	VPXOR        224(SI), Y11, Y11
+	VMOVDQU32    Y11, 224(DI)
+	VPXOR        288(SI), Y12, Y12
+	VMOVDQU32    Y12, 288(DI)
+	VPXOR        352(SI), Y13, Y13
+	VMOVDQU32    Y13, 352(DI)
+	VPXOR        416(SI), Y14, Y14
+	VMOVDQU32    Y14, 416(DI)
+	VPXOR        480(SI), Y15, Y15
+	VMOVDQU32    Y15, 480(DI)
+	VPBROADCASTD eight<>+0(SB), Y0
+	VPADDD       576(SP), Y0, Y0
+	VMOVDQU32    Y0, 576(SP)
+	ADDQ         $0x00000200, DI
+	ADDQ         $0x00000200, SI
+	DECQ         624(SP)
+	JNZ          xorMacAVX512_chunk
+	MOVQ         mac+48(FP), AX
+	MOVQ         R8, (AX)
+	MOVQ         R9, 8(AX)
+	MOVQ         R10, 16(AX)
+	VZEROUPPER
+	RET
+
+// func macBlocks(mac *[7]uint64, msg *byte, blocks int)
+TEXT ·macBlocks(SB), $8-24
+	MOVQ mac+0(FP), SI
+	MOVQ blocks+16(FP), AX
+	MOVQ AX, (SP)
+	MOVQ msg+8(FP), R12
+	MOVQ (SI), R8
+	MOVQ 8(SI), R9
+	MOVQ 16(SI), R10
+	MOVQ 24(SI), BX
+	MOVQ BX, R11
+	MOVQ 32(SI), BX
+	MOVQ BX, DI
+
+macBlocks_next:
+	ADDQ  (R12), R8
+	ADCQ  8(R12), R9
+	ADCQ  $0x00000001, R10
+	LEAQ  16(R12), R12
+	MOVQ  R11, AX
+	MULQ  R8
+	MOVQ  AX, BX
+	MOVQ  DX, CX
+	MOVQ  R11, AX
+	MULQ  R9
+	ADDQ  AX, CX
+	ADCQ  $0x00000000, DX
+	MOVQ  R11, R13
+	IMULQ R10, R13
+	ADDQ  DX, R13
+	MOVQ  DI, AX
+	MULQ  R8
+	ADDQ  AX, CX
+	ADCQ  $0x00000000, DX
+	MOVQ  DX, R8
+	MOVQ  DI, R14
+	IMULQ R10, R14
+	MOVQ  DI, AX
+	MULQ  R9
+	ADDQ  AX, R13
+	ADCQ  DX, R14
+	ADDQ  R8, R13
+	ADCQ  $0x00000000, R14
+	MOVQ  BX, R8
+	MOVQ  CX, R9
+	MOVQ  R13, R10
+	ANDQ  $0x00000003, R10
+	ANDQ  $-4, R13
+	ADDQ  R13, R8
+	ADCQ  R14, R9
+	ADCQ  $0x00000000, R10
+	SHRQ  $0x02, R14, R13
+	SHRQ  $0x02, R14
+	ADDQ  R13, R8
+	ADCQ  R14, R9
+	ADCQ  $0x00000000, R10
+	DECQ  (SP)
+	JNZ   macBlocks_next
+	MOVQ  R8, (SI)
+	MOVQ  R9, 8(SI)
+	MOVQ  R10, 16(SI)
+	RET
+
+// func macSum(tag *[16]byte, mac *[7]uint64, msg *byte, blocks int, lo uint64, hi uint64)
+// Requires: CMOV
+TEXT ·macSum(SB), $0-48
+	MOVQ  mac+8(FP), AX
+	MOVQ  (AX), R8
+	MOVQ  8(AX), R9
+	MOVQ  16(AX), R10
+	MOVQ  24(AX), BX
+	MOVQ  BX, R11
+	MOVQ  32(AX), BX
+	MOVQ  BX, DI
+	MOVQ  msg+16(FP), R12
+	MOVQ  blocks+24(FP), SI
+	TESTQ SI, SI
+	JZ    macSum_last
+
+macSum_next:
+	ADDQ  (R12), R8
+	ADCQ  8(R12), R9
+	ADCQ  $0x00000001, R10
+	LEAQ  16(R12), R12
+	MOVQ  R11, AX
+	MULQ  R8
+	MOVQ  AX, BX
+	MOVQ  DX, CX
+	MOVQ  R11, AX
+	MULQ  R9
+	ADDQ  AX, CX
+	ADCQ  $0x00000000, DX
+	MOVQ  R11, R13
+	IMULQ R10, R13
+	ADDQ  DX, R13
+	MOVQ  DI, AX
+	MULQ  R8
+	ADDQ  AX, CX
+	ADCQ  $0x00000000, DX
+	MOVQ  DX, R8
+	MOVQ  DI, R14
+	IMULQ R10, R14
+	MOVQ  DI, AX
+	MULQ  R9
+	ADDQ  AX, R13
+	ADCQ  DX, R14
+	ADDQ  R8, R13
+	ADCQ  $0x00000000, R14
+	MOVQ  BX, R8
+	MOVQ  CX, R9
+	MOVQ  R13, R10
+	ANDQ  $0x00000003, R10
+	ANDQ  $-4, R13
+	ADDQ  R13, R8
+	ADCQ  R14, R9
+	ADCQ  $0x00000000, R10
+	SHRQ  $0x02, R14, R13
+	SHRQ  $0x02, R14
+	ADDQ  R13, R8
+	ADCQ  R14, R9
+	ADCQ  $0x00000000, R10
+	DECQ  SI
+	JNZ   macSum_next
+
+macSum_last:
+	MOVQ  lo+32(FP), BX
+	MOVQ  hi+40(FP), CX
+	MOVQ  BX, R13
+	ORQ   CX, R13
+	JZ    macSum_end
+	ADDQ  BX, R8
+	ADCQ  CX, R9
+	ADCQ  $0x00000000, R10
+	MOVQ  R11, AX
+	MULQ  R8
+	MOVQ  AX, BX
+	MOVQ  DX, CX
+	MOVQ  R11, AX
+	MULQ  R9
+	ADDQ  AX, CX
+	ADCQ  $0x00000000, DX
+	MOVQ  R11, R13
+	IMULQ R10, R13
+	ADDQ  DX, R13
+	MOVQ  DI, AX
+	MULQ  R8
+	ADDQ  AX, CX
+	ADCQ  $0x00000000, DX
+	MOVQ  DX, R8
+	MOVQ  DI, R14
+	IMULQ R10, R14
+	MOVQ  DI, AX
+	MULQ  R9
+	ADDQ  AX, R13
+	ADCQ  DX, R14
+	ADDQ  R8, R13
+	ADCQ  $0x00000000, R14
+	MOVQ  BX, R8
+	MOVQ  CX, R9
+	MOVQ  R13, R10
+	ANDQ  $0x00000003, R10
+	ANDQ  $-4, R13
+	ADDQ  R13, R8
+	ADCQ  R14, R9
+	ADCQ  $0x00000000, R10
+	SHRQ  $0x02, R14, R13
+	SHRQ  $0x02, R14
+	ADDQ  R13, R8
+	ADCQ  R14, R9
+	ADCQ  $0x00000000, R10
+
+macSum_end:
+	MOVQ    R8, BX
+	MOVQ    R9, CX
+	ADDQ    $0x00000005, BX
+	ADCQ    $0x00000000, CX
+	ADCQ    $0x00000000, R10
+	CMPQ    R10, $0x00000004
+	CMOVQCC BX, R8
+	CMOVQCC CX, R9
+	MOVQ    mac+8(FP), AX
+	ADDQ    40(AX), R8
+	ADCQ    48(AX), R9
+	MOVQ    tag+0(FP), AX
+	MOVQ    R8, (AX)
+	MOVQ    R9, 8(AX)
+	RET
+
+// func macAll(tag *[16]byte, key *[32]byte, msg *byte, blocks int, lo uint64, hi uint64)
+// Requires: CMOV
+TEXT ·macAll(SB), $0-48
+	XORL  R8, R8
+	XORL  R9, R9
+	XORL  R10, R10
+	MOVQ  key+8(FP), AX
+	MOVQ  $0x0ffffffc0fffffff, R11
+	ANDQ  (AX), R11
+	MOVQ  $0x0ffffffc0ffffffc, DI
+	ANDQ  8(AX), DI
+	MOVQ  msg+16(FP), R12
+	MOVQ  blocks+24(FP), SI
+	TESTQ SI, SI
+	JZ    macAll_last
+
+macAll_next:
+	ADDQ  (R12), R8
+	ADCQ  8(R12), R9
+	ADCQ  $0x00000001, R10
+	LEAQ  16(R12), R12
+	MOVQ  R11, AX
+	MULQ  R8
+	MOVQ  AX, BX
+	MOVQ  DX, CX
+	MOVQ  R11, AX
+	MULQ  R9
+	ADDQ  AX, CX
+	ADCQ  $0x00000000, DX
+	MOVQ  R11, R13
+	IMULQ R10, R13
+	ADDQ  DX, R13
+	MOVQ  DI, AX
+	MULQ  R8
+	ADDQ  AX, CX
+	ADCQ  $0x00000000, DX
+	MOVQ  DX, R8
+	MOVQ  DI, R14
+	IMULQ R10, R14
+	MOVQ  DI, AX
+	MULQ  R9
+	ADDQ  AX, R13
+	ADCQ  DX, R14
+	ADDQ  R8, R13
+	ADCQ  $0x00000000, R14
+	MOVQ  BX, R8
+	MOVQ  CX, R9
+	MOVQ  R13, R10
+	ANDQ  $0x00000003, R10
+	ANDQ  $-4, R13
+	ADDQ  R13, R8
+	ADCQ  R14, R9
+	ADCQ  $0x00000000, R10
+	SHRQ  $0x02, R14, R13
+	SHRQ  $0x02, R14
+	ADDQ  R13, R8
+	ADCQ  R14, R9
+	ADCQ  $0x00000000, R10
+	DECQ  SI
+	JNZ   macAll_next
+
+macAll_last:
+	MOVQ  lo+32(FP), BX
+	MOVQ  hi+40(FP), CX
+	MOVQ  BX, R13
+	ORQ   CX, R13
+	JZ    macAll_end
+	ADDQ  BX, R8
+	ADCQ  CX, R9
+	ADCQ  $0x00000000, R10
+	MOVQ  R11, AX
+	MULQ  R8
+	MOVQ  AX, BX
+	MOVQ  DX, CX
+	MOVQ  R11, AX
+	MULQ  R9
+	ADDQ  AX, CX
+	ADCQ  $0x00000000, DX
+	MOVQ  R11, R13
+	IMULQ R10, R13
+	ADDQ  DX, R13
+	MOVQ  DI, AX
+	MULQ  R8
+	ADDQ  AX, CX
+	ADCQ  $0x00000000, DX
+	MOVQ  DX, R8
+	MOVQ  DI, R14
+	IMULQ R10, R14
+	MOVQ  DI, AX
+	MULQ  R9
+	ADDQ  AX, R13
+	ADCQ  DX, R14
+	ADDQ  R8, R13
+	ADCQ  $0x00000000, R14
+	MOVQ  BX, R8
+	MOVQ  CX, R9
+	MOVQ  R13, R10
+	ANDQ  $0x00000003, R10
+	ANDQ  $-4, R13
+	ADDQ  R13, R8
+	ADCQ  R14, R9
+	ADCQ  $0x00000000, R10
+	SHRQ  $0x02, R14, R13
+	SHRQ  $0x02, R14
+	ADDQ  R13, R8
+	ADCQ  R14, R9
+	ADCQ  $0x00000000, R10
+
+macAll_end:
+	MOVQ    R8, BX
+	MOVQ    R9, CX
+	ADDQ    $0x00000005, BX
+	ADCQ    $0x00000000, CX
+	ADCQ    $0x00000000, R10
+	CMPQ    R10, $0x00000004
+	CMOVQCC BX, R8
+	CMOVQCC CX, R9
+	MOVQ    key+8(FP), AX
+	ADDQ    16(AX), R8
+	ADCQ    24(AX), R9
+	MOVQ    tag+0(FP), AX
+	MOVQ    R8, (AX)
+	MOVQ    R9, 8(AX)
 	RET

@@ -74,9 +74,10 @@ func (x *trio) pair(head, body []byte, offset int, inPlace bool) error {
 		src = dst
 	}
 	x.seal.Next()
-	bodyTag := x.seal.SealBody(dst, src)
+	var headTag, bodyTag [TagSize]byte
+	x.seal.SealBody(&bodyTag, dst, src)
 	gotHead := bytes.Clone(head)
-	headTag := x.seal.SealHead(gotHead)
+	x.seal.SealHead(&headTag, gotHead)
 	if got := append(headTag[:], gotHead...); !bytes.Equal(got, wantHead) {
 		return fmt.Errorf("head of %d sealed as %x, want %x", len(head), got, wantHead)
 	}
@@ -142,34 +143,42 @@ func TestCarry(t *testing.T) {
 	})
 }
 
-// TestForgery inverts each bit of a head, of a body and of their tags.
+// TestForgery inverts bits of heads, bodies and their tags. What does not open
+// must not be there in the clear.
 func TestForgery(t *testing.T) {
 	eachPath(t, func(t *testing.T, path Path) {
 		key, nonce := [32]byte(noise(1, 32)), [24]byte(noise(2, 24))
-		head, body := noise(3, 18), noise(4, 200)
-		var s Stream
-		s.Init(&key, &nonce, path)
-		s.Next()
-		headTag, bodyTag := s.SealHead(head), s.SealBody(body, body)
-		for bit := range 8 * (TagSize + len(body)) {
-			p, tag := append(bodyTag[:], body...), bodyTag
-			p[bit/8] ^= 1 << (bit % 8)
-			copy(tag[:], p)
-			was := bytes.Clone(p)
-			if s.OpenBody(p[TagSize:], &tag) || !bytes.Equal(p, was) {
-				t.Fatalf("body with bit %d inverted opens, or is changed", bit)
+		for _, size := range []int{18, 160, 200, 544, 700, 1055, 4096} {
+			head, text := noise(3, 18), noise(4, size)
+			var s Stream
+			s.Init(&key, &nonce, path)
+			s.Next()
+			body := make([]byte, size)
+			var headTag, bodyTag [TagSize]byte
+			s.SealHead(&headTag, head)
+			s.SealBody(&bodyTag, body, text)
+			for bit := 0; bit < 8*(TagSize+size); bit += 1 + size/100 {
+				p := append(bodyTag[:], body...)
+				p[bit/8] ^= 1 << (bit % 8)
+				if s.OpenBody(p[TagSize:], (*[TagSize]byte)(p)) {
+					t.Fatalf("body of %d with bit %d inverted opens", size, bit)
+				}
+				for at := 0; at+8 <= size; at++ {
+					if bytes.Equal(p[TagSize+at:][:8], text[at:at+8]) {
+						t.Fatalf("body of %d with bit %d inverted does not open, and byte %d is decrypted", size, bit, at)
+					}
+				}
 			}
-		}
-		for bit := range 8 * (TagSize + len(head)) {
-			p, tag := append(headTag[:], head...), headTag
-			p[bit/8] ^= 1 << (bit % 8)
-			copy(tag[:], p)
-			if s.OpenHead(p[TagSize:], &tag) {
-				t.Fatalf("head with bit %d inverted opens", bit)
+			for bit := range 8 * (TagSize + len(head)) {
+				p := append(headTag[:], head...)
+				p[bit/8] ^= 1 << (bit % 8)
+				if s.OpenHead(p[TagSize:], (*[TagSize]byte)(p)) {
+					t.Fatalf("head with bit %d inverted opens", bit)
+				}
 			}
-		}
-		if s.OpenHead(head, &bodyTag) || s.OpenBody(body, &headTag) {
-			t.Error("head and body open under each other's tag")
+			if s.OpenHead(head, &bodyTag) || !s.OpenHead(head, &headTag) || !s.OpenBody(body, &bodyTag) || !bytes.Equal(body, text) {
+				t.Errorf("size %d: the good ones do not open, or a head does under a body's tag", size)
+			}
 		}
 	})
 }
@@ -208,10 +217,11 @@ func TestAllocs(t *testing.T) {
 		head, body := noise(3, 18), noise(4, 4096)
 		s.Init(&key, &nonce, path)
 		s.Next()
+		var tag [TagSize]byte
 		if n := testing.AllocsPerRun(100, func() {
 			s.Next()
-			s.SealBody(body, body)
-			tag := s.SealHead(head)
+			s.SealBody(&tag, body, body)
+			s.SealHead(&tag, head)
 			s.Next()
 			s.OpenHead(head, &tag)
 			s.OpenBody(body, &tag)

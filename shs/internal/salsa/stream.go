@@ -134,3 +134,17 @@ func (l *lanes) set(lane int, low uint64, block uint32) {
 	l[1][lane] = binary.LittleEndian.Uint32(b[4:])
 	l[2][lane] = block
 }
+
+// begin is the first chunk of a body, behind block 0.
+func (l *lanes) begin(low uint64) {
+	for i := range 8 {
+		l.set(i, low, uint32(1+i))
+	}
+}
+
+// skip counts by chunks.
+func (l *lanes) skip(chunks int) {
+	for i := range l[2] {
+		l[2][i] += uint32(8 * chunks)
+	}
+}

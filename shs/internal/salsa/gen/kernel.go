@@ -14,26 +14,31 @@ const (
 )
 
 // kernel is one function: lanes blocks of key stream at a time, word w of all of
-// them in one register.
+// them in one register. With mac, it also takes as many bytes into a Poly1305 as
+// it makes: vectors and integers have units of their own, and what the one leaves
+// idle while it waits the other uses.
 type kernel struct {
 	name string
 	wide bool // AVX-512VL: 32 registers and a rotation
+	mac  bool
 
 	sigma, eight operand.Mem
-	key, nonces  operand.Mem // arguments
+	key          operand.Mem // argument
 	work         operand.Mem // one row a word
-	counter      operand.Mem // a row: the numbers of the blocks
+	lanes        operand.Mem // three rows: two of the nonce, the numbers of the blocks
+	poly         poly
+	queue        code // instructions of poly to come
 
 	// With 16 registers two words are in work: 3 and 11 in the column rounds, 13
-	// and 14 in the row rounds, of which each touches one of a pair only in its
+	// and 14 in the row rounds. Of each pair a round touches one word only, in its
 	// last quarter.
 	spilled []int
 	regs    map[int]reg.VecPhysical // by word
 	t, u    reg.VecPhysical         // scratch
 }
 
-func newKernel(name string, sigma, eight operand.Mem, wide bool) *kernel {
-	k := &kernel{name: name, wide: wide, sigma: sigma, eight: eight, regs: make(map[int]reg.VecPhysical)}
+func newKernel(name string, sigma, eight operand.Mem, wide, mac bool) *kernel {
+	k := &kernel{name: name, wide: wide, mac: mac, sigma: sigma, eight: eight, regs: make(map[int]reg.VecPhysical)}
 	if wide {
 		k.t, k.u = y(30), y(31)
 	} else {
@@ -43,40 +48,96 @@ func newKernel(name string, sigma, eight operand.Mem, wide bool) *kernel {
 	return k
 }
 
+const (
+	perStep     = 4  // instructions of the MAC at each step of a round
+	perWord     = 6  // and at each word of the end
+	rounds      = 10 // double rounds
+	roundBlocks = 3  // of the MAC in each
+	endBlocks   = lanes*block/16 - rounds*roundBlocks
+)
+
 func (k *kernel) write() {
-	build.TEXT(k.name, 0, "func(dst, src *byte, chunks int, key *[32]byte, lanes *[3][8]uint32)")
-	build.Doc(k.name + " XORs chunks of eight blocks of key stream each into dst from src.")
-	dst := operand.Mem{Base: build.Load(build.Param("dst"), reg.RDI)}
-	src := operand.Mem{Base: build.Load(build.Param("src"), reg.RSI)}
-	chunks := build.Load(build.Param("chunks"), reg.RCX)
-	k.key = operand.Mem{Base: build.Load(build.Param("key"), reg.RAX)}
-	k.nonces = operand.Mem{Base: build.Load(build.Param("lanes"), reg.RBX)}
-	k.work = build.AllocLocal(words * row)
-	k.counter = build.AllocLocal(row)
-	k.move(k.nonces.Offset(2*row), k.t)
-	k.move(k.t, k.counter)
+	if k.mac {
+		build.TEXT(k.name, 0, "func(dst, src, msg *byte, chunks int, key *[32]byte, lanes *[3][8]uint32, mac *[7]uint64)")
+		build.Doc(k.name + " XORs chunks of eight blocks of key stream each into dst from src, and takes as many bytes of msg into mac.")
+	} else {
+		build.TEXT(k.name, 0, "func(dst, src *byte, chunks int, key *[32]byte, lanes *[3][8]uint32)")
+		build.Doc(k.name + " XORs chunks of eight blocks of key stream each into dst from src.")
+	}
+	k.load()
+	dst, src := operand.Mem{Base: reg.RDI}, operand.Mem{Base: reg.RSI}
+	left := build.AllocLocal(8)  // chunks
+	round := build.AllocLocal(8) // double rounds
+	build.MOVQ(build.Load(build.Param("chunks"), reg.RAX), left)
 
 	build.Label(k.name + "_chunk")
 	k.begin()
-	build.MOVQ(operand.U32(10), reg.RDX)
+	build.MOVQ(operand.U32(rounds), round)
 	build.Label(k.name + "_rounds")
+	k.plan(roundBlocks)
 	k.doubleRound()
-	build.DECQ(reg.RDX)
+	k.drain()
+	build.DECQ(round)
 	build.JNZ(operand.LabelRef(k.name + "_rounds"))
+	k.plan(endBlocks)
 	k.end()
+	k.drain()
 	for half := range 2 {
 		k.transpose(half, dst, src)
 	}
 	build.VPBROADCASTD(k.eight, y(0))
-	build.VPADDD(k.counter, y(0), y(0))
-	k.move(y(0), k.counter)
+	build.VPADDD(k.lanes.Offset(2*row), y(0), y(0))
+	k.move(y(0), k.lanes.Offset(2*row))
 	build.ADDQ(operand.U32(lanes*block), reg.RDI)
 	build.ADDQ(operand.U32(lanes*block), reg.RSI)
-	build.DECQ(chunks)
+	build.DECQ(left)
 	build.JNZ(operand.LabelRef(k.name + "_chunk"))
+	if k.mac {
+		k.poly.save(operand.Mem{Base: build.Load(build.Param("mac"), reg.RAX)})
+	}
 	build.VZEROUPPER()
 	build.RET()
 }
+
+// load takes the arguments into registers and memory of our own.
+func (k *kernel) load() {
+	build.Load(build.Param("dst"), reg.RDI)
+	build.Load(build.Param("src"), reg.RSI)
+	k.key = operand.Mem{Base: build.Load(build.Param("key"), reg.R11)}
+	given := operand.Mem{Base: build.Load(build.Param("lanes"), reg.RAX)}
+	k.work = build.AllocLocal(words * row)
+	k.lanes = build.AllocLocal(3 * row)
+	for i := range 3 {
+		k.move(given.Offset(i*row), k.t)
+		k.move(k.t, k.lanes.Offset(i*row))
+	}
+	if k.mac {
+		r := build.AllocLocal(16)
+		k.poly = newPoly(r, r.Offset(8))
+		build.Load(build.Param("msg"), k.poly.msg)
+		k.poly.load(operand.Mem{Base: build.Load(build.Param("mac"), reg.RAX)})
+	}
+}
+
+// plan queues blocks of the MAC, to be put between the vector instructions.
+func (k *kernel) plan(blocks int) {
+	if !k.mac {
+		return
+	}
+	for range blocks {
+		k.queue = append(k.queue, k.poly.block()...)
+	}
+}
+
+// weave puts the next n instructions of the MAC here.
+func (k *kernel) weave(n int) {
+	for range min(n, len(k.queue)) {
+		k.queue[0]()
+		k.queue = k.queue[1:]
+	}
+}
+
+func (k *kernel) drain() { k.weave(len(k.queue)) }
 
 // move is a move that knows the registers above 15.
 func (k *kernel) move(from, to operand.Op) {
@@ -97,10 +158,8 @@ func (k *kernel) input(w int, r reg.VecPhysical) {
 		build.VPBROADCASTD(k.key.Offset(4*(w-1)), r)
 	case w >= 11:
 		build.VPBROADCASTD(k.key.Offset(4*(w-11)+16), r)
-	case w == 6, w == 7:
-		k.move(k.nonces.Offset((w-6)*row), r)
-	case w == 8:
-		k.move(k.counter, r)
+	case w == 6, w == 7, w == 8:
+		k.move(k.lanes.Offset((w-6)*row), r)
 	case k.wide:
 		build.VPXORD(r, r, r)
 	default:
@@ -138,6 +197,7 @@ func (k *kernel) end() {
 			build.VPADDD(k.t, r, r)
 		}
 		k.move(r, k.work.Offset(w*row))
+		k.weave(perWord)
 	}
 }
 
@@ -165,6 +225,7 @@ func (k *kernel) quarter(a, b, c, d int) {
 
 // step is to ^= (x + z) <<< n.
 func (k *kernel) step(to, x, z int, n uint8) {
+	k.weave(perStep)
 	r := k.regs[to]
 	build.VPADDD(k.regs[x], k.regs[z], k.t)
 	if k.wide {

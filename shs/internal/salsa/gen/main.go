@@ -25,8 +25,14 @@ func main() {
 	eight := build.GLOBL("eight", attr.RODATA|attr.NOPTR)
 	build.DATA(0, operand.U32(lanes))
 
-	newKernel("xorAVX2", sigma, eight, false).write()
-	newKernel("xorAVX512", sigma, eight, true).write()
+	for _, mac := range []bool{false, true} {
+		name := map[bool]string{false: "xor", true: "xorMac"}[mac]
+		newKernel(name+"AVX2", sigma, eight, false, mac).write()
+		newKernel(name+"AVX512", sigma, eight, true, mac).write()
+	}
+	writeBlocks()
+	writeSum()
+	writeAll()
 	build.Generate()
 }
 
