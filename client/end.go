@@ -5,7 +5,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"slices"
 	"sync"
 	"time"
 
@@ -25,12 +24,14 @@ type end struct {
 	// set at construction
 	s    *session
 	id   channel.ID
-	told chan struct{} // closed when reason is known
-	wait sync.Once     // for told, after the first error
+	wait sync.Once // for the reason, after the first error
+
+	next *end // of the same id; guarded by s.c.mu
 
 	// guarded by mu
 	mu        sync.Mutex
 	reason    *Error
+	told      chan struct{} // closed when reason is known; nil while nobody asks
 	readOver  bool
 	writeOver bool
 	forgotten bool
@@ -38,11 +39,12 @@ type end struct {
 
 // adopt makes lane an end of a channel, known to the server's channel.close.
 func (s *session) adopt(lane channel.Lane, id channel.ID) *end {
-	e := &end{Lane: lane, s: s, id: id, told: make(chan struct{})}
+	e := &end{Lane: lane, s: s, id: id}
 	s.hold(1)
 	s.c.mu.Lock()
 	defer s.c.mu.Unlock()
-	s.c.ends[id] = append(s.c.ends[id], e)
+	e.next = s.c.ends[id]
+	s.c.ends[id] = e
 	return e
 }
 
@@ -98,7 +100,7 @@ func (e *end) look(err error, over *bool) error {
 		t := time.NewTimer(reasonGrace)
 		defer t.Stop()
 		select {
-		case <-e.told:
+		case <-e.reasonKnown():
 		case <-t.C:
 		case <-e.s.ctx.Done():
 		}
@@ -126,24 +128,47 @@ func (e *end) mark(over *bool) {
 
 // forget takes the channel out of the books.
 func (e *end) forget() {
-	e.mark(&e.readOver)
-	e.mark(&e.writeOver)
 	e.mu.Lock()
-	before := e.forgotten
-	e.forgotten = true
+	over, before := e.readOver && e.writeOver, e.forgotten
+	e.readOver, e.writeOver, e.forgotten = true, true, true
 	e.mu.Unlock()
+	if !over {
+		e.s.hold(-1)
+	}
 	if before {
 		return
 	}
 	c := e.s.c
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	rest := slices.DeleteFunc(c.ends[e.id], func(o *end) bool { return o == e })
-	if len(rest) == 0 {
-		delete(c.ends, e.id)
-	} else {
-		c.ends[e.id] = rest
+	first := c.ends[e.id]
+	if first == e {
+		if e.next == nil {
+			delete(c.ends, e.id)
+		} else {
+			c.ends[e.id] = e.next
+		}
+		return
 	}
+	for o := first; o != nil; o = o.next {
+		if o.next == e {
+			o.next = e.next
+			return
+		}
+	}
+}
+
+// reasonKnown returns a channel that is closed when the reason is known.
+func (e *end) reasonKnown() <-chan struct{} {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.told == nil {
+		e.told = make(chan struct{})
+		if e.reason != nil {
+			close(e.told)
+		}
+	}
+	return e.told
 }
 
 // setReason remembers why the server ends the channel; the first reason stays.
@@ -155,7 +180,9 @@ func (e *end) setReason(reason string) {
 	defer e.mu.Unlock()
 	if e.reason == nil {
 		e.reason = &Error{Code: control.Code(reason)}
-		close(e.told)
+		if e.told != nil {
+			close(e.told)
+		}
 	}
 }
 
@@ -164,8 +191,10 @@ func (e *end) setReason(reason string) {
 func (c *Client) abortAll() {
 	c.mu.Lock()
 	var all []*end
-	for _, es := range c.ends {
-		all = append(all, es...)
+	for _, e := range c.ends {
+		for ; e != nil; e = e.next {
+			all = append(all, e)
+		}
 	}
 	c.mu.Unlock()
 	for _, e := range all {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"strings"
 	"sync"
 	"time"
 
@@ -50,7 +49,10 @@ func (s *session) feed(ctx context.Context, args control.WatchArgs) (*feed, erro
 	if err != nil {
 		return nil, err
 	}
-	err = writePacket(lane, flagsRequest, 1, request{Name: strings.Split(control.MethodWatch, "."), Args: []any{args}, Type: "source"})
+	err = sendRequest(lane, control.MethodWatch, "source", args)
+	if err == nil {
+		err = lane.SetWriteDeadline(time.Time{})
+	}
 	if err != nil {
 		lane.Abort()
 		return nil, err

@@ -31,9 +31,6 @@ func (s *session) serveStream(stream *mux.Stream) {
 		return
 	}
 	p, err := muxrpc.ReadPacket(stream, control.MaxPeerBody)
-	if err == nil {
-		err = stream.SetReadDeadline(time.Time{})
-	}
 	if err != nil {
 		stream.Abort()
 		return
@@ -41,6 +38,10 @@ func (s *session) serveStream(stream *mux.Stream) {
 	req, err := muxrpc.ParseRequest(p)
 	if err == nil && req.Name == control.MethodOffer && req.Type == "duplex" {
 		s.takeOffer(stream, p.Req, req.Args)
+		return
+	}
+	if err := stream.SetReadDeadline(time.Time{}); err != nil {
+		stream.Abort()
 		return
 	}
 	rpc := muxrpc.NewSession(stream, muxrpc.Config{Handler: s, MaxBody: control.MaxPeerBody, Limit: s.limit, First: &p})
@@ -51,7 +52,8 @@ func (s *session) serveStream(stream *mux.Stream) {
 	rpc.Close()
 }
 
-// takeOffer answers an offer on the stream that becomes the channel.
+// takeOffer answers an offer on the stream that becomes the channel, and
+// clears its deadlines.
 func (s *session) takeOffer(stream *mux.Stream, req int32, args []json.RawMessage) {
 	info, _, err := readOffer(args)
 	var l *Listener
@@ -64,7 +66,7 @@ func (s *session) takeOffer(stream *mux.Stream, req int32, args []json.RawMessag
 			stream.Abort() // the caller sees busy; an answer would be a refusal
 			return
 		}
-		if err := writePacket(stream, flagsError, -req, refusal(err)); err != nil {
+		if err := sendAnswer(stream, flagsError, req, control.ToWire(err)); err != nil {
 			stream.Abort()
 			return
 		}
@@ -72,24 +74,16 @@ func (s *session) takeOffer(stream *mux.Stream, req int32, args []json.RawMessag
 		return
 	}
 	conn := channel.NewConn(s.adopt(stream, info.ID), info)
-	if err := writePacket(stream, flagsRequest, -req, control.OfferResult{}); err != nil {
+	err = sendAnswer(stream, flagsRequest, req, control.OfferResult{})
+	if err == nil {
+		err = stream.SetDeadline(time.Time{})
+	}
+	if err != nil {
 		l.unreserve()
 		conn.Abort()
 		return
 	}
 	l.deliver(conn)
-}
-
-// wireError is the body of an error answer.
-type wireError struct {
-	Name    string `json:"name"`
-	Message string `json:"message"`
-	Stack   string `json:"stack"`
-}
-
-func refusal(err error) wireError {
-	e := control.ToWire(err)
-	return wireError{Name: e.Name, Message: e.Message}
 }
 
 // readOffer reads what the server says of a channel, and its token if it has
@@ -161,11 +155,10 @@ func (s *session) channelClose(args []json.RawMessage) error {
 		drop()
 	}
 	s.c.mu.Lock()
-	ends := append([]*end(nil), s.c.ends[id]...)
-	s.c.mu.Unlock()
-	for _, e := range ends {
+	for e := s.c.ends[id]; e != nil; e = e.next {
 		e.setReason(a.Reason)
 	}
+	s.c.mu.Unlock()
 	return nil
 }
 
@@ -218,7 +211,7 @@ func (s *session) accept(ctx context.Context, info channel.Info, token string) (
 	}
 	e := s.adopt(lane, info.ID)
 	var res control.AcceptResult
-	if err := ask(ctx, lane, acceptTimeout, control.MethodAccept, control.AcceptArgs{Channel: info.ID.String(), Token: token}, &res); err != nil {
+	if err := ask(ctx, lane, acceptTimeout, control.MethodAccept, &control.AcceptArgs{Channel: info.ID.String(), Token: token}, &res); err != nil {
 		e.Abort()
 		return nil, err
 	}

@@ -52,21 +52,26 @@ func (c *Client) DialContext(ctx context.Context, network, name string) (net.Con
 func (c *Client) Open(ctx context.Context, name string, opts OpenOptions) (*channel.Conn, error) {
 	args := control.ConnectArgs{To: name}
 	if !opts.Key.IsZero() {
-		args.Key = &opts.Key
+		key := opts.Key
+		args.Key = &key
 	}
-	if opts.Epoch != 0 {
-		args.Epoch = &opts.Epoch
+	if epoch := opts.Epoch; epoch != 0 {
+		args.Epoch = &epoch
 	}
 	var err error
 	if args.Meta, err = document("meta", opts.Meta); err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	defer context.AfterFunc(c.ctx, func() { cancel(errClosed) })() // lanes of their own outlive sessions
 	var conn *channel.Conn
 	var cut error
 	err = c.each(ctx, func(s *session) error {
+		ctx := ctx
+		if s.mux == nil { // lanes of their own outlive sessions
+			var cancel context.CancelCauseFunc
+			ctx, cancel = context.WithCancelCause(ctx)
+			defer cancel(nil)
+			defer context.AfterFunc(c.ctx, func() { cancel(errClosed) })()
+		}
 		lane, err := s.openLane(ctx)
 		switch {
 		case errors.Is(err, mux.ErrStreams):
@@ -76,7 +81,7 @@ func (c *Client) Open(ctx context.Context, name string, opts OpenOptions) (*chan
 		}
 		var patience time.Duration
 		patience, args.TimeoutMS = timeout(ctx, opts.Timeout)
-		conn, err = s.connect(ctx, lane, args, patience)
+		conn, err = s.connect(ctx, lane, &args, patience)
 		if errors.Is(err, ErrNotConnected) { // it was sent: no next session
 			cut, err = err, nil
 		}
@@ -85,10 +90,15 @@ func (c *Client) Open(ctx context.Context, name string, opts OpenOptions) (*chan
 	if err == nil {
 		err = cut
 	}
-	if err != nil && ctx.Err() != nil {
-		err = context.Cause(ctx)
+	if err == nil {
+		return conn, nil
 	}
-	return conn, err
+	for _, over := range []context.Context{ctx, c.ctx} {
+		if over.Err() != nil {
+			return nil, context.Cause(over)
+		}
+	}
+	return nil, err
 }
 
 // timeout is how long a connect may take, and what the server is told of it.
@@ -105,7 +115,7 @@ func timeout(ctx context.Context, want time.Duration) (time.Duration, *int64) {
 }
 
 // connect makes a lane a channel. It owns the lane.
-func (s *session) connect(ctx context.Context, lane channel.Lane, args control.ConnectArgs, patience time.Duration) (*channel.Conn, error) {
+func (s *session) connect(ctx context.Context, lane channel.Lane, args *control.ConnectArgs, patience time.Duration) (*channel.Conn, error) {
 	var res control.ConnectResult
 	if err := ask(ctx, lane, patience+graceTimeout, control.MethodConnect, args, &res); err != nil {
 		if _, answered := errors.AsType[*Error](err); answered {
@@ -150,13 +160,13 @@ func ask(ctx context.Context, lane channel.Lane, patience time.Duration, method 
 	stop := context.AfterFunc(ctx, func() { lane.Abort() })
 	err := lane.SetReadDeadline(time.Now().Add(patience))
 	if err == nil {
-		err = writePacket(lane, flagsRequest, 1, request{Name: strings.Split(method, "."), Args: []any{args}, Type: "duplex"})
+		err = sendRequest(lane, method, "duplex", args)
 	}
 	if err == nil {
 		err = readAnswer(lane, res)
 	}
 	if err == nil {
-		err = lane.SetReadDeadline(time.Time{})
+		err = lane.SetDeadline(time.Time{})
 	}
 	if !stop() { // ctx has ended, and with it the lane
 		return context.Cause(ctx)

@@ -17,13 +17,6 @@ const (
 	flagsError   = muxrpc.FlagStream | muxrpc.FlagEnd | muxrpc.FlagJSON
 )
 
-// request is the body of a call that a lane begins with.
-type request struct {
-	Name []string `json:"name"`
-	Args []any    `json:"args"`
-	Type string   `json:"type"`
-}
-
 // encode writes v as JSON. What would be too large for the server is refused
 // here: there it would end the session.
 func encode(v any) (json.RawMessage, error) {
@@ -31,28 +24,49 @@ func encode(v any) (json.RawMessage, error) {
 	if err != nil {
 		return nil, fmt.Errorf("client: %w", err)
 	}
-	if len(raw) > control.MaxServerBody-requestRoom {
-		return nil, control.BadRequest.With("the request is larger than the server takes")
+	if len(raw) > maxBody {
+		return nil, errRequest
 	}
 	return raw, nil
 }
 
-// requestRoom is what a packet body has around the arguments, and more.
-const requestRoom = 1 << 10
+// maxBody leaves room in a packet body for what is around the arguments, and
+// more.
+const maxBody = control.MaxServerBody - 1<<10
 
-// writePacket writes v as one packet, within the deadline of an answer.
-func writePacket(lane channel.Lane, flags byte, req int32, v any) error {
-	body, err := encode(v)
+var errRequest = control.BadRequest.With("the request is larger than the server takes")
+
+// sendRequest writes the call that a lane begins with, within the deadline of
+// an answer. The write deadline stays.
+func sendRequest(lane channel.Lane, method, kind string, args any) error {
+	d := muxrpc.NewDraft()
+	var err error
+	d.B, err = control.AppendRequest(d.B, method, kind, args)
+	return send(lane, d, err, flagsRequest, 1)
+}
+
+// sendAnswer is sendRequest for the answer to a call.
+func sendAnswer(lane channel.Lane, flags byte, req int32, v control.Body) error {
+	d := muxrpc.NewDraft()
+	d.B = v.AppendJSON(d.B)
+	return send(lane, d, nil, flags, -req)
+}
+
+// send writes a draft, unless err or its size is against it.
+func send(lane channel.Lane, d *muxrpc.Draft, err error, flags byte, req int32) error {
+	switch {
+	case err != nil:
+		err = fmt.Errorf("client: %w", err)
+	case d.Size() > maxBody:
+		err = errRequest
+	default:
+		err = lane.SetWriteDeadline(time.Now().Add(answerTimeout))
+	}
 	if err != nil {
+		d.Drop()
 		return err
 	}
-	if err := lane.SetWriteDeadline(time.Now().Add(answerTimeout)); err != nil {
-		return err
-	}
-	if err := muxrpc.WritePacket(lane, muxrpc.Packet{Flags: flags, Req: req, Body: body}); err != nil {
-		return err
-	}
-	return lane.SetWriteDeadline(time.Time{})
+	return d.Send(lane, flags, req)
 }
 
 // readAnswer reads the one answer to the request that opened a lane. An error
@@ -68,7 +82,7 @@ func readAnswer(lane channel.Lane, v any) error {
 	if p.Flags&muxrpc.FlagEnd != 0 {
 		return endError(p.Body)
 	}
-	if err := json.Unmarshal(p.Body, v); err != nil {
+	if err := control.DecodeAnswer(p.Body, v); err != nil {
 		return fmt.Errorf("%w: %w", errAnswer, err)
 	}
 	return nil

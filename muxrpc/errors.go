@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"strings"
+
+	"github.com/cad2f06c/switchboard/internal/quickjson"
 )
 
 // Codes that this package gives out itself (PROTOCOL.md §4).
@@ -40,16 +42,14 @@ func (e *RemoteError) Error() string {
 }
 
 // MarshalJSON writes the error as it crosses the wire.
-func (e *RemoteError) MarshalJSON() ([]byte, error) {
-	return json.Marshal(wireError{Name: e.Name, Message: e.Message})
-}
+func (e *RemoteError) MarshalJSON() ([]byte, error) { return e.AppendJSON(nil), nil }
 
-// wireError has the fields in the order in which PROTOCOL.md §6 shows them. Stack is always empty: a stack says where the
-// program lies.
-type wireError struct {
-	Name    string `json:"name"`
-	Message string `json:"message"`
-	Stack   string `json:"stack"`
+// AppendJSON is MarshalJSON to the end of b. The fields are in the order in which PROTOCOL.md §6 shows them. The stack is always
+// empty: a stack says where the program lies.
+func (e *RemoteError) AppendJSON(b []byte) []byte {
+	b = quickjson.AppendText(append(b, `{"name":`...), e.Name)
+	b = quickjson.AppendText(append(b, `,"message":`...), e.Message)
+	return append(b, `,"stack":""}`...)
 }
 
 // encodeError is the body of an END or of a failed async call. What is no RemoteError is hidden from the peer.
@@ -58,11 +58,7 @@ func encodeError(err error) []byte {
 	if !ok || remote == nil {
 		remote = &RemoteError{Name: codeInternal, Message: "internal error"}
 	}
-	b, err := json.Marshal(remote)
-	if err != nil {
-		panic("muxrpc: a struct of three strings does not marshal: " + err.Error())
-	}
-	return b
+	return remote.AppendJSON(nil)
 }
 
 // decodeEnd is the error of an END: nil if its body is `true` (or empty, which the odd-packet table calls an empty item).
