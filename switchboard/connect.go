@@ -125,7 +125,7 @@ func resetReason(err error) mux.Reason {
 	switch {
 	case errors.Is(err, mux.ErrHeld):
 		return mux.ReasonQuota
-	case errors.Is(err, mux.ErrReset), errors.Is(err, net.ErrClosed):
+	case errors.Is(err, mux.ErrReset):
 		return mux.ReasonReset
 	case errors.Is(err, mux.ErrFlood):
 		return mux.ReasonCalm

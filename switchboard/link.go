@@ -2,6 +2,7 @@ package switchboard
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"sync"
 	"time"
@@ -142,8 +143,11 @@ func (l *link) end(reason string, cause *session, err error) {
 		}
 	})
 	code := mux.ReasonGone
-	if reason == reasonStop {
+	switch {
+	case reason == reasonStop:
 		code = mux.ReasonShutdown
+	case errors.Is(err, mux.ErrFlood):
+		code = mux.ReasonCalm
 	}
 	abort(l.a, code)
 	abort(b, code)
