@@ -114,11 +114,13 @@ func breaches() []breach {
 func TestF27Breaches(t *testing.T) {
 	d, p := startDaemon(t)
 	near := p.neighbour(t, "org.example.near")
+	other := newWitness(t, p)
+	n, ended := 0, 0
 	stop := make(chan struct{})
 	var wg sync.WaitGroup
 	wg.Go(func() { near.knock(stop) })
-	other := newWitness(t, p)
-	n, ended := 0, 0
+	quiet := sync.OnceFunc(func() { close(stop); wg.Wait() })
+	defer quiet()
 	for _, b := range breaches() {
 		places := []string{"control lane", "caller", "callee"}
 		if strings.HasPrefix(b.what, "more than the window") {
@@ -133,8 +135,7 @@ func TestF27Breaches(t *testing.T) {
 			}
 		}
 	}
-	close(stop)
-	wg.Wait()
+	quiet()
 	p.alive(t)
 	if log := d.log(); strings.Contains(log, "panic") || strings.Contains(log, "goroutine ") {
 		t.Errorf("the server panicked: %s", log)
@@ -147,6 +148,7 @@ func TestF27Breaches(t *testing.T) {
 type witness struct {
 	c  *client.Client
 	ln net.Listener
+	n  int // rows
 }
 
 func newWitness(t *testing.T, p place) *witness {
@@ -164,7 +166,9 @@ func (w *witness) breach(t *testing.T, p place, b breach, at string, piece int, 
 	h := p.hand(t)
 	defer h.Close()
 	must(t, h.SetDeadline(time.Now().Add(30*time.Second)))
-	h.owner(t, "org.example.breaker")
+	w.n++
+	name := fmt.Sprintf("org.example.breaker%d", w.n) // the last one may be on its way out
+	h.owner(t, name)
 	h.lane(t, 3, `{"name":["ping"],"args":[]}`) // a stream that was
 	must(t, h.put(flagged(3, withFIN)))
 	h.until(t, "the end of stream 3", func(f frame) bool { return f.id == 3 && f.flags&(withFIN|withRST) != 0 })
@@ -183,7 +187,7 @@ func (w *witness) breach(t *testing.T, p place, b breach, at string, piece int, 
 	case "callee":
 		var wg sync.WaitGroup
 		wg.Go(func() {
-			conn, err := w.c.Open(within(t, 10*time.Second), "org.example.breaker", client.OpenOptions{})
+			conn, err := w.c.Open(within(t, 10*time.Second), name, client.OpenOptions{})
 			if err != nil {
 				t.Errorf("%s: %v", what, err)
 				return
