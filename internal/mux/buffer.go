@@ -5,7 +5,7 @@ package mux
 // with: a new chunk is as large as all that is there already, within minChunk
 // and maxChunk.
 type buffer struct {
-	chunks [][]byte
+	chunks []*chunk
 	off    int // read so far of chunks[0]
 	n      int // bytes in the queue
 	held   int // capacity of all chunks
@@ -14,15 +14,15 @@ type buffer struct {
 func (b *buffer) append(p []byte, pool *Pool) {
 	for len(p) > 0 {
 		last := len(b.chunks) - 1
-		if last < 0 || len(b.chunks[last]) == cap(b.chunks[last]) {
+		if last < 0 || len(b.chunks[last].p) == cap(b.chunks[last].p) {
 			c := pool.get(min(max(len(p), b.n), maxChunk))
 			b.chunks = append(b.chunks, c)
-			b.held += cap(c)
+			b.held += cap(c.p)
 			last++
 		}
 		c := b.chunks[last]
-		k := min(len(p), cap(c)-len(c))
-		b.chunks[last] = append(c, p[:k]...)
+		k := min(len(p), cap(c.p)-len(c.p))
+		c.p = append(c.p, p[:k]...)
 		b.n += k
 		p = p[k:]
 	}
@@ -33,11 +33,11 @@ func (b *buffer) read(p []byte, pool *Pool) int {
 	n := 0
 	for n < len(p) && b.n > 0 {
 		c := b.chunks[0]
-		k := copy(p[n:], c[b.off:])
+		k := copy(p[n:], c.p[b.off:])
 		n += k
 		b.n -= k
 		b.off += k
-		if b.off == len(c) {
+		if b.off == len(c.p) {
 			b.shift(pool)
 		}
 	}
@@ -48,7 +48,7 @@ func (b *buffer) read(p []byte, pool *Pool) int {
 func (b *buffer) peek(p []byte) int {
 	n, off := 0, b.off
 	for _, c := range b.chunks {
-		n += copy(p[n:], c[off:])
+		n += copy(p[n:], c.p[off:])
 		off = 0
 	}
 	return n
@@ -58,11 +58,11 @@ func (b *buffer) peek(p []byte) int {
 func (b *buffer) shift(pool *Pool) {
 	c := b.chunks[0]
 	b.off = 0
-	if len(b.chunks) == 1 && cap(c) == minChunk {
-		b.chunks[0] = c[:0] // for the next small message
+	if len(b.chunks) == 1 && cap(c.p) == minChunk {
+		c.p = c.p[:0] // for the next small message
 		return
 	}
-	b.held -= cap(c)
+	b.held -= cap(c.p)
 	pool.put(c)
 	last := copy(b.chunks, b.chunks[1:])
 	b.chunks[last] = nil

@@ -3,7 +3,6 @@ package mux
 import (
 	"math/bits"
 	"sync"
-	"unsafe"
 )
 
 // Chunks have a power of two of bytes as their capacity, from minChunk (what an
@@ -18,24 +17,32 @@ const (
 // number of sessions; an idle session has nothing of it. What nobody has
 // borrowed is the garbage collector's to take.
 type Pool struct {
-	free [classes]sync.Pool // of *byte, the first of a chunk's capacity: a pointer goes in without an allocation
-	raws sync.Pool          // of *[maxRaw]byte
+	chunks [classes]sync.Pool // of *chunk
+	raws   sync.Pool          // of *[maxRaw]byte
+}
+
+// chunk is a piece of a buffer: its bytes, and its memory as their capacity.
+type chunk struct {
+	p []byte
 }
 
 // NewPool makes a Pool.
 func NewPool() *Pool { return new(Pool) }
 
 // get returns an empty chunk for at least n bytes, n at most maxChunk.
-func (p *Pool) get(n int) []byte {
+func (p *Pool) get(n int) *chunk {
 	k := class(n)
-	if first, ok := p.free[k].Get().(*byte); ok {
-		return unsafe.Slice(first, minChunk<<k)[:0]
+	if c, ok := p.chunks[k].Get().(*chunk); ok {
+		return c
 	}
-	return make([]byte, 0, minChunk<<k)
+	return &chunk{make([]byte, 0, minChunk<<k)}
 }
 
-// put takes a chunk back whose capacity is as get made it.
-func (p *Pool) put(c []byte) { p.free[class(cap(c))].Put(unsafe.SliceData(c)) }
+// put takes a chunk back.
+func (p *Pool) put(c *chunk) {
+	c.p = c.p[:0]
+	p.chunks[class(cap(c.p))].Put(c)
+}
 
 // getRaw returns the memory of one write, empty; putRaw takes it back.
 func (p *Pool) getRaw() []byte {

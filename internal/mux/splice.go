@@ -97,11 +97,12 @@ func (st *Stream) grantCreditLocked() {
 // passes on what comes.
 func (st *Stream) move() {
 	s, to := st.s, st.other
-	buf := s.cfg.Pool.get(maxChunk)
-	defer s.cfg.Pool.put(buf)
+	c := s.cfg.Pool.get(maxChunk)
+	defer s.cfg.Pool.put(c)
+	buf := c.p[:cap(c.p)]
 	for {
 		s.mu.Lock()
-		n := st.in.read(buf[:cap(buf)], s.cfg.Pool)
+		n := st.in.read(buf, s.cfg.Pool)
 		st.chargeLocked()
 		if n == 0 {
 			st.direct = true
