@@ -88,7 +88,8 @@ func readPacket(r io.Reader, h *header, maxBody int, room []byte) (Packet, error
 	return p, nil
 }
 
-// readBody reads size bytes, into room if they fit. It never holds more than twice what has arrived, or firstRead: a header costs its sender nothing.
+// readBody reads size bytes, into room if they fit. It never holds more than four times what has arrived, or
+// firstRead: a header costs its sender nothing.
 func readBody(r io.Reader, size int, room []byte) ([]byte, error) {
 	if size == 0 {
 		return nil, nil
@@ -109,7 +110,7 @@ func readBody(r io.Reader, size int, room []byte) ([]byte, error) {
 		if got == size {
 			return body, nil
 		}
-		more := make([]byte, min(size, 2*got))
+		more := make([]byte, min(size, 4*got))
 		copy(more, body)
 		body = more
 	}
