@@ -44,7 +44,7 @@ func TestBufferModel(t *testing.T) {
 			}
 			held := 0
 			for _, c := range b.chunks {
-				held += cap(c)
+				held += cap(c.p)
 			}
 			if b.held != held {
 				t.Fatalf("held: got %d, want %d", b.held, held)
