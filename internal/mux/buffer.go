@@ -58,16 +58,12 @@ func (b *buffer) peek(p []byte) int {
 func (b *buffer) shift(pool *Pool) {
 	c := b.chunks[0]
 	b.off = 0
-	if len(b.chunks) == 1 && cap(c.p) == minChunk {
-		c.p = c.p[:0] // for the next small message
-		return
-	}
 	b.held -= cap(c.p)
 	pool.put(c)
 	last := copy(b.chunks, b.chunks[1:])
 	b.chunks[last] = nil
 	b.chunks = b.chunks[:last]
-	if last == 0 && cap(b.chunks) > 4 {
+	if last == 0 && cap(b.chunks) > 1 {
 		b.chunks = nil
 	}
 }

@@ -5,8 +5,8 @@ import (
 	"sync"
 )
 
-// Chunks have a power of two of bytes as their capacity, from minChunk (what an
-// empty buffer may keep) to maxChunk.
+// Chunks have a power of two of bytes as their capacity, from minChunk to
+// maxChunk.
 const (
 	minChunk = 512
 	maxChunk = 16 << 10

@@ -169,8 +169,12 @@ func TestSpliceBudget(t *testing.T) {
 		p := splice(t, mux.Config{Budget: budget, WriteTimeout: time.Hour, KeepAlive: -1, DeadAfter: -1})
 		p.b.send(update(2, 8<<20)) // and reads nothing: its connection fills, then the splice
 		chunk := strings.Repeat("x", 64<<10)
-		for range 50 {
+		synctest.Wait()
+		for i := range 50 {
 			p.a.send(text(1, chunk))
+			if i < 3 { // the window comes with the second
+				synctest.Wait()
+			}
 		}
 		synctest.Wait()
 		if n, _, err := p.over.get(); n != 1 || !errors.Is(err, mux.ErrHeld) {
