@@ -211,6 +211,7 @@ func (s *session) serveMux() error {
 			Pings:   mux.Rate{PerSecond: l.PingRate, Burst: l.PingBurst},
 			Updates: mux.Rate{PerSecond: l.UpdateRate, Burst: l.UpdateRate},
 		},
+		KeepAlive:    keepAlive,
 		WriteTimeout: writeTimeout,
 		Pool:         s.srv.pool,
 		Handle:       s.startLane,
