@@ -1,5 +1,5 @@
 // Package salsa seals and opens the boxes of one direction of a box stream
-// (PROTOCOL.md §1.3): pairs of NaCl secretboxes, XSalsa20-Poly1305, under nonces
+// (PROTOCOL.md §2): pairs of NaCl secretboxes, XSalsa20-Poly1305, under nonces
 // that count up. It makes the same bytes as golang.org/x/crypto/nacl/secretbox, at
 // less cost:
 //
