@@ -23,6 +23,45 @@ func manifest() map[string]any {
 	}
 }
 
+// quickOffer is the size of an offer that is answered on the session's reader.
+const quickOffer = 8 << 10
+
+// startStream is given each stream that the server opens, on the session's
+// reader, which must not wait: an offer that is there already and can be taken
+// is answered at once.
+func (s *session) startStream(stream *mux.Stream, by *mux.Batch) {
+	var head [muxrpc.WholeHead]byte
+	waits, _ := stream.Peek(head[:])
+	if size := muxrpc.Whole(head[:], waits); size == 0 || size > quickOffer {
+		s.goStream(stream, func() { s.serveStream(stream) })
+		return
+	}
+	p, err := muxrpc.ReadPacket(stream, quickOffer)
+	if err != nil {
+		stream.Abort()
+		return
+	}
+	req, err := muxrpc.ParseRequest(p)
+	if err != nil || req.Name != control.MethodOffer || req.Type != "duplex" {
+		s.goStream(stream, func() { s.serveCalls(stream, p) })
+		return
+	}
+	info, l, err := s.readOffer(req.Args)
+	if err != nil {
+		s.goStream(stream, func() { s.refuseOffer(stream, p.Req, info, err) })
+		return
+	}
+	by.Gather(s.mux)
+	s.acceptOffer(stream, p.Req, info, l)
+}
+
+// goStream serves a stream on a goroutine of the session.
+func (s *session) goStream(stream *mux.Stream, serve func()) {
+	if !s.spawn(serve) {
+		stream.Abort()
+	}
+}
+
 // serveStream serves one stream that the server opened: an offer, which makes
 // it a channel, or calls.
 func (s *session) serveStream(stream *mux.Stream) {
@@ -37,14 +76,23 @@ func (s *session) serveStream(stream *mux.Stream) {
 	}
 	req, err := muxrpc.ParseRequest(p)
 	if err == nil && req.Name == control.MethodOffer && req.Type == "duplex" {
-		s.takeOffer(stream, p.Req, req.Args)
+		if info, l, err := s.readOffer(req.Args); err != nil {
+			s.refuseOffer(stream, p.Req, info, err)
+		} else {
+			s.acceptOffer(stream, p.Req, info, l)
+		}
 		return
 	}
+	s.serveCalls(stream, p)
+}
+
+// serveCalls serves a stream whose first packet is no offer.
+func (s *session) serveCalls(stream *mux.Stream, first muxrpc.Packet) {
 	if err := stream.SetReadDeadline(time.Time{}); err != nil {
 		stream.Abort()
 		return
 	}
-	rpc := muxrpc.NewSession(stream, muxrpc.Config{Handler: s, MaxBody: control.MaxPeerBody, Limit: s.limit, First: &p})
+	rpc := muxrpc.NewSession(stream, muxrpc.Config{Handler: s, MaxBody: control.MaxPeerBody, Limit: s.limit, First: &first})
 	select {
 	case <-rpc.Done():
 	case <-s.ctx.Done():
@@ -52,29 +100,26 @@ func (s *session) serveStream(stream *mux.Stream) {
 	rpc.Close()
 }
 
-// takeOffer answers an offer on the stream that becomes the channel, and
-// clears its deadlines.
-func (s *session) takeOffer(stream *mux.Stream, req int32, args []json.RawMessage) {
-	info, _, err := readOffer(args)
-	var l *Listener
-	if err == nil {
-		l, err = s.c.reserve(info.Name)
-	}
-	if err != nil {
-		s.log.Debug("offer refused", "channel", info.ID, "name", info.Name, "err", err)
-		if errors.Is(err, Busy) {
-			stream.Abort() // the caller sees busy; an answer would be a refusal
-			return
-		}
-		if err := sendAnswer(stream, flagsError, req, control.ToWire(err)); err != nil {
-			stream.Abort()
-			return
-		}
-		stream.Close()
+// refuseOffer answers an offer with an error, and ends its stream.
+func (s *session) refuseOffer(stream *mux.Stream, req int32, info channel.Info, err error) {
+	s.log.Debug("offer refused", "channel", info.ID, "name", info.Name, "err", err)
+	if errors.Is(err, Busy) {
+		stream.Abort() // the caller sees busy; an answer would be a refusal
 		return
 	}
+	if err := sendAnswer(stream, flagsError, req, control.ToWire(err)); err != nil {
+		stream.Abort()
+		return
+	}
+	stream.Close()
+}
+
+// acceptOffer answers an offer on the stream that becomes the channel, for
+// which l has a place, and clears the stream's deadlines. It does not wait: a
+// fresh stream takes a small answer at once.
+func (s *session) acceptOffer(stream *mux.Stream, req int32, info channel.Info, l *Listener) {
 	conn := channel.NewConn(s.adopt(stream, info.ID), info)
-	err = sendAnswer(stream, flagsRequest, req, control.OfferResult{})
+	err := sendAnswer(stream, flagsRequest, req, control.OfferResult{})
 	if err == nil {
 		err = stream.SetDeadline(time.Time{})
 	}
@@ -86,9 +131,19 @@ func (s *session) takeOffer(stream *mux.Stream, req int32, args []json.RawMessag
 	l.deliver(conn)
 }
 
-// readOffer reads what the server says of a channel, and its token if it has
+// readOffer reads an offer, and takes a place for it.
+func (s *session) readOffer(args []json.RawMessage) (channel.Info, *Listener, error) {
+	info, _, err := offerInfo(args)
+	if err != nil {
+		return info, nil, err
+	}
+	l, err := s.c.reserve(info.Name)
+	return info, l, err
+}
+
+// offerInfo reads what the server says of a channel, and its token if it has
 // one.
-func readOffer(args []json.RawMessage) (channel.Info, string, error) {
+func offerInfo(args []json.RawMessage) (channel.Info, string, error) {
 	var o control.OfferArgs
 	if err := control.Decode(args, &o); err != nil {
 		return channel.Info{}, "", err
@@ -164,7 +219,7 @@ func (s *session) channelClose(args []json.RawMessage) error {
 
 // comeFor answers an offer with a token: yes means that we come on a new lane.
 func (s *session) comeFor(args []json.RawMessage) error {
-	info, token, err := readOffer(args)
+	info, token, err := offerInfo(args)
 	if err != nil {
 		return err
 	}

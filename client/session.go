@@ -65,8 +65,10 @@ func (c *Client) newSession(ctx context.Context, conn *shs.Conn, to target) (*se
 		s.mux = mux.Client(conn, mux.Config{
 			Window: window,
 			Rates:  mux.Rates{Opens: mux.NoRate, Resets: mux.NoRate, Updates: mux.NoRate, Empty: mux.NoRate},
+			Handle: s.startStream,
 			Log:    c.log,
 		})
+		s.wg.Go(func() { _ = s.mux.Run() }) // watchOver asks for its error
 		stream, err := s.mux.Open(ctx)
 		if err != nil {
 			s.cancel(err)
@@ -77,9 +79,7 @@ func (c *Client) newSession(ctx context.Context, conn *shs.Conn, to target) (*se
 	}
 	s.ctl = muxrpc.NewSession(lane, muxrpc.Config{Handler: s, MaxBody: control.MaxPeerBody, Limit: s.limit})
 	s.wg.Go(s.watchOver)
-	if s.mux != nil {
-		s.wg.Go(s.acceptStreams)
-	} else {
+	if s.mux == nil {
 		s.wg.Go(s.keepAlive)
 	}
 	if err := s.call(ctx, control.MethodWhoAmI, nil, &s.me); err != nil {
@@ -120,17 +120,6 @@ func (s *session) keepAlive() {
 		if errors.Is(err, context.DeadlineExceeded) {
 			s.cancel(errSilent)
 		}
-	}
-}
-
-// acceptStreams serves what the server opens.
-func (s *session) acceptStreams() {
-	for {
-		stream, err := s.mux.Accept(s.ctx)
-		if err != nil {
-			return
-		}
-		s.wg.Go(func() { s.serveStream(stream) })
 	}
 }
 
