@@ -92,21 +92,30 @@ type hand struct {
 // hand logs a fresh key in over the Unix socket, in box mode.
 func (p place) hand(t testing.TB) *hand {
 	t.Helper()
-	return p.handIn(t, nil)
+	return p.handIn(t, nil, someSeed())
 }
 
 // plainHand is hand in plain mode, for much at little cost.
 func (p place) plainHand(t testing.TB) *hand {
 	t.Helper()
-	me := uint32(os.Geteuid())
-	network := shs.DefaultNetworkKey().Plain(me, me)
-	return p.handIn(t, network[:])
+	return p.plainHandOf(t, someSeed())
 }
 
-func (p place) handIn(t testing.TB, network []byte) *hand {
+// plainHandOf is plainHand with a key.
+func (p place) plainHandOf(t testing.TB, seed [32]byte) *hand {
 	t.Helper()
-	var seed [32]byte
+	me := uint32(os.Geteuid())
+	network := shs.DefaultNetworkKey().Plain(me, me)
+	return p.handIn(t, network[:], seed)
+}
+
+func someSeed() (seed [32]byte) {
 	rand.Read(seed[:])
+	return seed
+}
+
+func (p place) handIn(t testing.TB, network []byte, seed [32]byte) *hand {
+	t.Helper()
 	h := &hand{Conn: p.dial(t, "unix"), party: newParty(seed, p.key)}
 	if network != nil {
 		h.party.network = network

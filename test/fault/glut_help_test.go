@@ -23,7 +23,12 @@ type taker struct {
 // newTaker logs in, claims name, and leaves no lane open.
 func (p place) newTaker(t testing.TB, name string) *taker {
 	t.Helper()
-	k := &taker{hand: p.plainHand(t), offers: make(map[uint32]string), channels: make(map[uint32]int)}
+	return p.newTakerOf(t, name, someSeed())
+}
+
+func (p place) newTakerOf(t testing.TB, name string, seed [32]byte) *taker {
+	t.Helper()
+	k := &taker{hand: p.plainHandOf(t, seed), offers: make(map[uint32]string), channels: make(map[uint32]int)}
 	must(t, k.SetDeadline(time.Now().Add(5*time.Minute)))
 	k.owner(t, name)
 	must(t, k.put(flagged(1, withFIN)))
