@@ -16,16 +16,17 @@ type Call struct {
 	s       *Session
 	id      int32 // the peer's request number
 	req     Request
-	ctx     context.Context
-	cancel  context.CancelCauseFunc
 	stream  *Stream // nil for async
 	charged bool    // counts in the Limit
 
 	// guarded by s.mu
-	answered bool // an answer has been decided on
-	over     bool // out of the session's books
-	released bool // out of the Limit
-	running  int  // functions of Go
+	ctx      context.Context // made when it is asked for
+	stop     context.CancelCauseFunc
+	cause    error // why the context ended, or ends as soon as it is made
+	answered bool  // an answer has been decided on
+	over     bool  // out of the session's books
+	released bool  // out of the Limit
+	running  int   // functions of Go
 }
 
 // Name is the method.
@@ -38,7 +39,30 @@ func (c *Call) Type() string { return c.req.Type }
 func (c *Call) Args() []json.RawMessage { return c.req.Args }
 
 // Context ends when the peer aborts the stream, when the session ends, and when the call is over and no function of Go runs.
-func (c *Call) Context() context.Context { return c.ctx }
+func (c *Call) Context() context.Context {
+	c.s.mu.Lock()
+	defer c.s.mu.Unlock()
+	if c.ctx == nil {
+		c.ctx, c.stop = context.WithCancelCause(c.s.ctx)
+		if c.cause != nil {
+			c.stop(c.cause)
+		}
+	}
+	return c.ctx
+}
+
+// cancel ends the context, if nothing has before.
+func (c *Call) cancel(cause error) {
+	c.s.mu.Lock()
+	if c.cause == nil {
+		c.cause = cause
+	}
+	stop := c.stop
+	c.s.mu.Unlock()
+	if stop != nil {
+		stop(cause)
+	}
+}
 
 // Stream is the stream of a source, sink or duplex, and nil for async.
 func (c *Call) Stream() *Stream { return c.stream }

@@ -1,7 +1,6 @@
 package muxrpc
 
 import (
-	"context"
 	"math"
 	"slices"
 )
@@ -68,19 +67,33 @@ func (s *Session) serve(p Packet) {
 		return
 	}
 	c := &Call{s: s, id: p.Req, req: r}
-	c.ctx, c.cancel = context.WithCancelCause(s.ctx)
 	if r.Type != typeAsync {
 		c.stream = newStream(s, -p.Req, r.Type, c)
 	}
 	if err := s.admit(c); err != nil {
-		c.cancel(err)
 		s.refuse(p, err)
 		return
 	}
 	s.cfg.Handler.ServeCall(c)
+	if c.stream == nil {
+		s.keep(c)
+	}
 }
 
-// admit enters c in the books, or says why not.
+// keep enters an async call in the books whose answer is still to come. Most are answered by now.
+func (s *Session) keep(c *Call) {
+	s.mu.Lock()
+	open, dead := !c.over, s.err != nil
+	if open && !dead {
+		put(&s.served, c.id, c)
+	}
+	s.mu.Unlock()
+	if open && dead { // it ended without knowing c
+		c.forget()
+	}
+}
+
+// admit counts c in, and enters a stream in the books, or says why not.
 func (s *Session) admit(c *Call) *RemoteError {
 	if !slices.Contains(s.cfg.Exempt, c.req.Name) {
 		if !s.cfg.Limit.acquire() {
@@ -90,7 +103,9 @@ func (s *Session) admit(c *Call) *RemoteError {
 	}
 	s.mu.Lock()
 	if !s.leaving && s.err == nil {
-		put(&s.served, c.id, c)
+		if c.stream != nil {
+			put(&s.served, c.id, c)
+		}
 		s.open++
 		s.mu.Unlock()
 		return nil

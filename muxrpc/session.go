@@ -265,6 +265,7 @@ func (s *Session) read() {
 	defer close(s.eof)
 	if s.cfg.First != nil {
 		s.dispatch(*s.cfg.First)
+		s.cfg.First = nil // not to be kept
 	}
 	var h header
 	for {
