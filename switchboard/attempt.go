@@ -94,7 +94,7 @@ func (s *session) tryConnect(lane *mux.Stream, req int32, c call, by *mux.Batch)
 
 // begin writes the offer and arms what may end the wait for its answer.
 func (a *attempt) begin(c call, offer control.OfferArgs) {
-	if err := writeCall(a.offer, control.MethodOffer, "duplex", offer); err != nil {
+	if err := writeCall(a.offer, control.MethodOffer, "duplex", &offer); err != nil {
 		a.fail(offerError(err))
 		return
 	}

@@ -2,7 +2,6 @@ package switchboard
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"io"
 	"time"
@@ -97,25 +96,8 @@ func (s *session) serveControl(lane channel.Lane, first muxrpc.Packet, single bo
 	return nil
 }
 
-// packet is a request or an answer that fills a whole lane: no session keeps
-// its books.
-func packet(flags byte, req int32, v any) (muxrpc.Packet, error) {
-	body, err := json.Marshal(v)
-	if err != nil {
-		return muxrpc.Packet{}, err
-	}
-	return muxrpc.Packet{Flags: flags, Req: req, Body: body}, nil
-}
-
-// request is the body of a call that the server makes; it always says its type.
-type request struct {
-	Name []string `json:"name"`
-	Args []any    `json:"args"`
-	Type string   `json:"type"`
-}
-
 // reply answers the opener of a lane; the lane is raw from there.
-func reply(lane channel.Lane, req int32, v any) error {
+func reply(lane channel.Lane, req int32, v control.Body) error {
 	return writeAnswer(lane, muxrpc.FlagStream|muxrpc.FlagJSON, req, v)
 }
 
@@ -133,15 +115,13 @@ func refuse(lane channel.Lane, req int32, err error) {
 	linger(lane)
 }
 
-func writeAnswer(lane channel.Lane, flags byte, req int32, v any) error {
-	p, err := packet(flags, -req, v)
-	if err != nil {
-		return err
-	}
+func writeAnswer(lane channel.Lane, flags byte, req int32, v control.Body) error {
 	if err := lane.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
 		return err
 	}
-	if err := muxrpc.WritePacket(lane, p); err != nil {
+	d := muxrpc.NewDraft()
+	d.B = v.AppendJSON(d.B)
+	if err := d.Send(lane, flags, -req); err != nil {
 		return err
 	}
 	return lane.SetWriteDeadline(time.Time{})

@@ -3,7 +3,6 @@ package switchboard
 import (
 	"context"
 	"errors"
-	"strings"
 	"sync"
 	"time"
 
@@ -183,7 +182,7 @@ func (s *session) notify(id channel.ID, reason string) {
 	args := control.ChannelCloseArgs{Channel: id.String(), Reason: reason}
 	ctx, cancel := context.WithTimeout(s.ctx, noticeTimeout)
 	if m != nil {
-		stream, err := callStream(ctx, m, control.MethodChannelClose, "async", args)
+		stream, err := callStream(ctx, m, control.MethodChannelClose, "async", &args)
 		if err != nil {
 			cancel()
 			return
@@ -206,7 +205,7 @@ func (s *session) notify(id channel.ID, reason string) {
 
 // callStream opens a stream to a peer and writes a call on it. The stream dies
 // with ctx's deadline.
-func callStream(ctx context.Context, m *mux.Session, name, kind string, args any) (*mux.Stream, error) {
+func callStream(ctx context.Context, m *mux.Session, name, kind string, args control.Body) (*mux.Stream, error) {
 	stream, err := m.Open(ctx)
 	if err != nil {
 		return nil, err
@@ -225,16 +224,14 @@ func callStream(ctx context.Context, m *mux.Session, name, kind string, args any
 }
 
 // writeCall writes a call on a lane of its own.
-func writeCall(lane channel.Lane, name, kind string, args any) error {
+func writeCall(lane channel.Lane, name, kind string, args control.Body) error {
 	flags := byte(muxrpc.FlagJSON)
 	if kind != "async" {
 		flags |= muxrpc.FlagStream
 	}
-	p, err := packet(flags, 1, request{Name: strings.Split(name, "."), Args: []any{args}, Type: kind})
-	if err != nil {
-		return err
-	}
-	return muxrpc.WritePacket(lane, p)
+	d := muxrpc.NewDraft()
+	d.B = control.AppendCall(d.B, name, kind, args)
+	return d.Send(lane, flags, 1)
 }
 
 // revoke ends all channels of a session, and waits until they are told.

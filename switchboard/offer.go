@@ -24,7 +24,7 @@ import (
 // this very stream its lane. When ctx ends, or the caller's link is killed,
 // the stream is reset.
 func (s *session) offerOnStream(ctx context.Context, l *link, target *session, m *mux.Session, offer control.OfferArgs) error {
-	stream, err := callStream(ctx, m, control.MethodOffer, "duplex", offer)
+	stream, err := callStream(ctx, m, control.MethodOffer, "duplex", &offer)
 	if err != nil {
 		return offerErrorIn(ctx, err)
 	}
@@ -179,7 +179,7 @@ func (l *link) take(got accepted, target *session) (done func(), err error) {
 		got.lane.Abort()
 		return done, err
 	}
-	if err := reply(got.lane, got.req, control.AcceptResult{Channel: l.id.String()}); err != nil {
+	if err := reply(got.lane, got.req, &control.AcceptResult{Channel: l.id.String()}); err != nil {
 		return done, control.PeerGone.With("the callee is gone")
 	}
 	return done, nil

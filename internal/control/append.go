@@ -18,38 +18,41 @@ type Body interface {
 	AppendJSON(b []byte) []byte
 }
 
-// AppendBody appends v as JSON.
-func AppendBody(b []byte, v any) ([]byte, error) {
-	if body, ok := v.(Body); ok {
-		return body.AppendJSON(b), nil
-	}
-	raw, err := json.Marshal(v)
-	if err != nil {
-		return b, fmt.Errorf("encoding %T: %w", v, err)
-	}
-	return append(b, raw...), nil
+// AppendCall appends the body of a call with one argument. It always says its
+// type.
+func AppendCall(b []byte, method, kind string, arg Body) []byte {
+	b = arg.AppendJSON(appendHead(b, method))
+	return appendTail(b, kind)
 }
 
-// AppendRequest appends the body of a call with one argument. It always says
-// its type.
+// AppendRequest is AppendCall with any argument, which is an error if it is
+// not to be written as JSON.
 func AppendRequest(b []byte, method, kind string, arg any) ([]byte, error) {
+	if body, ok := arg.(Body); ok {
+		return AppendCall(b, method, kind, body), nil
+	}
+	raw, err := json.Marshal(arg)
+	if err != nil {
+		return b, fmt.Errorf("encoding %T: %w", arg, err)
+	}
+	return appendTail(append(appendHead(b, method), raw...), kind), nil
+}
+
+func appendHead(b []byte, method string) []byte {
 	b = append(b, `{"name":[`...)
-	for i := 0; ; i++ {
-		part, rest, more := strings.Cut(method, ".")
-		if i > 0 {
+	for more := true; more; {
+		var part string
+		part, method, more = strings.Cut(method, ".")
+		b = quickjson.AppendText(b, part)
+		if more {
 			b = append(b, ',')
 		}
-		b = quickjson.AppendText(b, part)
-		if method = rest; !more {
-			break
-		}
 	}
-	b, err := AppendBody(append(b, `],"args":[`...), arg)
-	if err != nil {
-		return b, err
-	}
-	b = append(b, `],"type":`...)
-	return append(quickjson.AppendText(b, kind), '}'), nil
+	return append(b, `],"args":[`...)
+}
+
+func appendTail(b []byte, kind string) []byte {
+	return append(appendText(b, `],"type":`, kind), '}')
 }
 
 // AppendJSON implements Body.
