@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/cad2f06c/switchboard/channel"
-	"github.com/cad2f06c/switchboard/internal/mux"
 	"github.com/cad2f06c/switchboard/shs"
 )
 
@@ -25,7 +24,6 @@ type Server struct {
 	log     *slog.Logger
 	started time.Time
 	buffers *sync.Pool // of the relay
-	pool    *mux.Pool  // of the sessions
 	half    map[string]*halfOpen
 	prep    *shs.Prepared
 
@@ -56,7 +54,6 @@ func New(cfg Config) (*Server, error) {
 		log:     cfg.Log,
 		started: time.Now(),
 		buffers: channel.NewPool(),
-		pool:    mux.NewPool(),
 		half:    make(map[string]*halfOpen),
 		prep:    shs.Prepare(cfg.Key),
 	}

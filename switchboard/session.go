@@ -213,7 +213,6 @@ func (s *session) serveMux() error {
 		},
 		KeepAlive:    keepAlive,
 		WriteTimeout: writeTimeout,
-		Pool:         s.srv.pool,
 		Handle:       s.startLane,
 		Log:          s.log,
 	})

@@ -90,7 +90,7 @@ const (
 	firstPacketTimeout = 10 * time.Second
 	writeTimeout       = 10 * time.Second
 	keepAlive          = 17 * time.Second // a little after the peers': then their pings serve both sides
-	lingerTimeout      = 5 * time.Second // for a peer to end a lane that we have ended
+	lingerTimeout      = 5 * time.Second  // for a peer to end a lane that we have ended
 	goodbyeTimeout     = time.Second
 	noticeTimeout      = 2 * time.Second // for a peer to take a channel.close
 	drainTimeout       = 5 * time.Second

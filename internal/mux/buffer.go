@@ -11,11 +11,11 @@ type buffer struct {
 	held   int // capacity of all chunks
 }
 
-func (b *buffer) append(p []byte, pool *Pool) {
+func (b *buffer) append(p []byte) {
 	for len(p) > 0 {
 		last := len(b.chunks) - 1
 		if last < 0 || len(b.chunks[last].p) == cap(b.chunks[last].p) {
-			c := pool.get(min(max(len(p), b.n), maxChunk))
+			c := getChunk(min(max(len(p), b.n), maxChunk))
 			b.chunks = append(b.chunks, c)
 			b.held += cap(c.p)
 			last++
@@ -29,7 +29,7 @@ func (b *buffer) append(p []byte, pool *Pool) {
 }
 
 // read moves up to len(p) bytes out.
-func (b *buffer) read(p []byte, pool *Pool) int {
+func (b *buffer) read(p []byte) int {
 	n := 0
 	for n < len(p) && b.n > 0 {
 		c := b.chunks[0]
@@ -38,7 +38,7 @@ func (b *buffer) read(p []byte, pool *Pool) int {
 		b.n -= k
 		b.off += k
 		if b.off == len(c.p) {
-			b.shift(pool)
+			b.shift()
 		}
 	}
 	return n
@@ -55,11 +55,11 @@ func (b *buffer) peek(p []byte) int {
 }
 
 // shift gives up the first chunk, all of which has been read.
-func (b *buffer) shift(pool *Pool) {
+func (b *buffer) shift() {
 	c := b.chunks[0]
 	b.off = 0
 	b.held -= cap(c.p)
-	pool.put(c)
+	c.put()
 	last := copy(b.chunks, b.chunks[1:])
 	b.chunks[last] = nil
 	b.chunks = b.chunks[:last]
@@ -69,10 +69,10 @@ func (b *buffer) shift(pool *Pool) {
 }
 
 // drop empties the buffer and returns how many bytes were in it.
-func (b *buffer) drop(pool *Pool) int {
+func (b *buffer) drop() int {
 	n := b.n
 	for _, c := range b.chunks {
-		pool.put(c)
+		c.put()
 	}
 	*b = buffer{}
 	return n

@@ -11,7 +11,6 @@ func TestBufferModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var (
 			b     buffer
-			pool  Pool
 			model []byte
 			seq   byte
 		)
@@ -19,13 +18,13 @@ func TestBufferModel(t *testing.T) {
 			n := rapid.OneOf(rapid.IntRange(0, 3), rapid.IntRange(0, 2000), rapid.IntRange(0, 70_000)).Draw(t, "n")
 			switch rapid.IntRange(0, 9).Draw(t, "op") {
 			case 0:
-				if got := b.drop(&pool); got != len(model) {
+				if got := b.drop(); got != len(model) {
 					t.Fatalf("drop: got %d, want %d", got, len(model))
 				}
 				model = nil
 			case 1, 2, 3, 4:
 				p := make([]byte, n)
-				got := b.read(p, &pool)
+				got := b.read(p)
 				if want := min(n, len(model)); got != want || !bytes.Equal(p[:got], model[:want]) {
 					t.Fatalf("read %d: got %d bytes, want %d, or they differ", n, got, want)
 				}
@@ -36,7 +35,7 @@ func TestBufferModel(t *testing.T) {
 					seq++
 					p[i] = seq
 				}
-				b.append(p, &pool)
+				b.append(p)
 				model = append(model, p...)
 			}
 			if b.n != len(model) {
@@ -59,11 +58,10 @@ func TestBufferModel(t *testing.T) {
 // The smallest pieces must not make the largest memory.
 func TestBufferOneByteAtATime(t *testing.T) {
 	var (
-		b    buffer
-		pool Pool
+		b buffer
 	)
 	for i := range initialWindow {
-		b.append([]byte{byte(i)}, &pool)
+		b.append([]byte{byte(i)})
 		if b.held > 2*b.n+minChunk {
 			t.Fatalf("%d bytes hold %d", b.n, b.held)
 		}

@@ -46,10 +46,6 @@ type Config struct {
 	// whoever calls Session.Run.
 	Handle func(*Stream, *Batch)
 
-	// Pool is where the memory for bytes under way comes from. Sessions should
-	// share one. Default: one of its own.
-	Pool *Pool
-
 	// Log gets a warning for each stream that is reset for its memory. It may
 	// be called from several goroutines. Nil discards.
 	Log *slog.Logger
@@ -70,9 +66,6 @@ func (c Config) withDefaults() Config {
 	c.Rates = c.Rates.withDefaults()
 	if c.Budget == nil {
 		c.Budget = NewBudget(defaultMax)
-	}
-	if c.Pool == nil {
-		c.Pool = NewPool()
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)

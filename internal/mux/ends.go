@@ -122,13 +122,13 @@ func (st *Stream) settleLocked() {
 }
 
 func (st *Stream) dropInLocked() int {
-	n := st.in.drop(st.s.cfg.Pool)
+	n := st.in.drop()
 	st.chargeLocked()
 	return n
 }
 
 func (st *Stream) dropOutLocked() {
-	n := st.out.drop(st.s.cfg.Pool)
+	n := st.out.drop()
 	if st.pair == nil {
 		st.s.queued -= n
 	}

@@ -50,7 +50,7 @@ func (s *Session) frameOutLocked(h header) {
 
 func (s *Session) rawLocked() {
 	if s.raw == nil {
-		s.raw = s.cfg.Pool.getRaw()
+		s.raw = getRaw()
 	}
 }
 
@@ -103,7 +103,7 @@ func (st *Stream) emitLocked(room int) {
 		s.frameOutLocked(h)
 	}
 	if n := min(st.sendableLocked(), maxTurn, room); n > 0 {
-		st.out.read(s.dataOutLocked(st, n), s.cfg.Pool)
+		st.out.read(s.dataOutLocked(st, n))
 		if st.pair == nil {
 			s.queued -= n
 		} else {

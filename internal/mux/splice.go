@@ -97,12 +97,12 @@ func (st *Stream) grantCreditLocked() {
 // passes on what comes.
 func (st *Stream) move() {
 	s, to := st.s, st.other
-	c := s.cfg.Pool.get(maxChunk)
-	defer s.cfg.Pool.put(c)
+	c := getChunk(maxChunk)
+	defer c.put()
 	buf := c.p[:cap(c.p)]
 	for {
 		s.mu.Lock()
-		n := st.in.read(buf, s.cfg.Pool)
+		n := st.in.read(buf)
 		st.chargeLocked()
 		if n == 0 {
 			st.direct = true
@@ -174,7 +174,7 @@ func (st *Stream) queueLocked(p []byte) {
 	if n == len(p) {
 		return
 	}
-	st.out.append(p[n:], s.cfg.Pool)
+	st.out.append(p[n:])
 	st.chargeLocked()
 	if st.sendableLocked() > 0 {
 		s.scheduleLocked(st)

@@ -114,7 +114,7 @@ func (st *Stream) Read(p []byte) (int, error) {
 			return 0, nil
 		case st.dst != nil && !mine: // another Read is before us
 		case st.in.n > 0:
-			n := st.in.read(p, s.cfg.Pool)
+			n := st.in.read(p)
 			st.chargeLocked()
 			st.consumeLocked(n)
 			return n, nil
@@ -143,7 +143,7 @@ func (st *Stream) arriveLocked(p []byte) {
 		p = p[n:]
 	}
 	if len(p) > 0 {
-		st.in.append(p, st.s.cfg.Pool)
+		st.in.append(p)
 		st.chargeLocked()
 	}
 	st.rcond.Broadcast()
@@ -192,7 +192,7 @@ func (st *Stream) Write(p []byte) (int, error) {
 		k := s.placeLocked(st, p[n:n+int(max(0, min(int64(len(p)-n), st.sendWin)))])
 		if k == 0 {
 			k = min(len(p)-n, st.roomLocked())
-			st.out.append(p[n:n+k], s.cfg.Pool)
+			st.out.append(p[n : n+k])
 			s.queued += k
 			if k > 0 {
 				s.scheduleLocked(st)

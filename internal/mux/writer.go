@@ -128,7 +128,7 @@ func (s *Session) wroteLocked(out []byte) {
 	s.writing = false
 	s.quiet.Broadcast()
 	if cap(out) > 0 {
-		s.cfg.Pool.putRaw(out)
+		putRaw(out)
 	}
 	for _, j := range s.ends {
 		s.after = append(s.after, j.endDirection)
