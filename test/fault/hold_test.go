@@ -68,7 +68,7 @@ func TestF30Refused(t *testing.T) {
 		workers.Wait()
 	}
 	run(2000)
-	base := settle(t, measure(t), 0)
+	base := settle(t, measure(t), 1<<20)
 	total := times(20_000, 1_000_000)
 	run(total)
 	now := settle(t, base, 1<<20)

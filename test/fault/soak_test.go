@@ -135,7 +135,7 @@ func TestSoak(t *testing.T) {
 	p := serveHere(t, switchboard.Limits{Held: 16 << 20})
 	_, keepers := soakRound(t, p, rand.New(rand.NewPCG(seed, 0)), 4, each, new(tally)) // whatever is made once
 	leave(keepers)
-	base := settle(t, measure(t), 0)
+	base := settle(t, measure(t), 1<<20)
 	var sum tally
 	began := time.Now()
 	keys, keepers := soakRound(t, p, rand.New(rand.NewPCG(seed, 1)), pairs, each, &sum)
