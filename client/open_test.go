@@ -1,6 +1,9 @@
 package client_test
 
 import (
+	"context"
+	"errors"
+	"net"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -62,4 +65,40 @@ func TestOpenCutOffSingleLane(t *testing.T) {
 			wantErr(t, err, want)
 		}
 	})
+}
+
+// TestOpenClosed closes a Client, and ends a context, under an Open that waits
+// for its answer: it returns at once, with that cause.
+func TestOpenClosed(t *testing.T) {
+	for name, singleLane := range map[string]bool{"yamux": false, "single lane": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFake(t)
+				f.script = func(c *muxrpc.Call) bool { return c.Name() == control.MethodConnect }
+				cfg := f.config()
+				cfg.SingleLane = singleLane
+				c := bubbleDial(t, cfg)
+				cause := errors.New("given up")
+				ctx, cancel := context.WithCancelCause(t.Context())
+				for _, tc := range []struct {
+					end  func()
+					want error
+				}{{func() { cancel(cause) }, cause}, {func() { c.Close() }, net.ErrClosed}} {
+					ended := make(chan error)
+					go func() {
+						_, err := c.Open(ctx, "test.silent", client.OpenOptions{})
+						ended <- err
+					}()
+					synctest.Wait()
+					began := time.Now()
+					go tc.end()
+					wantErr(t, <-ended, tc.want)
+					if took := time.Since(began); took > 0 {
+						t.Errorf("after %v", took)
+					}
+					ctx = t.Context()
+				}
+			})
+		})
+	}
 }
