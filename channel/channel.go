@@ -47,10 +47,25 @@ func ParseID(s string) (ID, error) {
 	if len(s) != 2*len(id) {
 		return ID{}, ErrID
 	}
-	if _, err := hex.Decode(id[:], []byte(s)); err != nil || id.String() != s {
-		return ID{}, ErrID
+	for i := range len(id) {
+		hi, lo := digit(s[2*i]), digit(s[2*i+1])
+		if hi > 15 || lo > 15 {
+			return ID{}, ErrID
+		}
+		id[i] = hi<<4 | lo
 	}
 	return id, nil
+}
+
+// digit is the value of a lower-case hex digit, or more than 15.
+func digit(c byte) byte {
+	switch {
+	case '0' <= c && c <= '9':
+		return c - '0'
+	case 'a' <= c && c <= 'f':
+		return c - 'a' + 10
+	}
+	return 255
 }
 
 // String returns 32 lower-case hex digits.

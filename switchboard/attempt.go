@@ -1,7 +1,6 @@
 package switchboard
 
 import (
-	"encoding/binary"
 	"errors"
 	"sync"
 	"sync/atomic"
@@ -14,7 +13,7 @@ import (
 
 // attempt is a connect on a yamux lane to a callee with yamux. It has no
 // goroutine: each step runs where what it waited for was read, and waits for
-// nothing. What would have to wait is left to serveConnect.
+// nothing. What would have to wait is left to connect.
 //
 //	begin, at the caller's reader ──offer is written──▸ pending ──yes, at the callee's reader──▸ relayed
 //	   └── serveConnect, or refused                        └── no, timeout, an end is gone ──▸ refused
@@ -49,16 +48,9 @@ func quickFirst(lane *mux.Stream) (muxrpc.Packet, bool) {
 // whole returns the size of the packet that a stream begins with if all of it
 // is there, else 0; and whether nothing more will come.
 func whole(lane *mux.Stream) (size int, ended bool) {
-	var header [5]byte // flags u8, length u32be; a packet has four bytes more before its body
-	waits, ended := lane.Peek(header[:])
-	if waits < len(header) {
-		return 0, ended
-	}
-	need := uint64(len(header)+4) + uint64(binary.BigEndian.Uint32(header[1:]))
-	if need > uint64(waits) {
-		return 0, ended
-	}
-	return int(need), ended
+	var head [muxrpc.WholeHead]byte
+	waits, ended := lane.Peek(head[:])
+	return muxrpc.Whole(head[:], waits), ended
 }
 
 // tryConnect serves a connect without a goroutine, and reports whether it could.
@@ -74,9 +66,9 @@ func (s *session) tryConnect(lane *mux.Stream, req int32, c call, by *mux.Batch)
 	}
 	var offer *mux.Stream
 	if f.mux != nil {
-		offer, err = f.mux.TryOpen()
+		offer, _ = f.mux.TryOpen() // it has to wait, or fails: connect finds out
 	}
-	if offer == nil { // it has to wait, or fails: serveConnect finds out
+	if offer == nil {
 		s.srv.unreserve(target, s.key)
 		return false
 	}

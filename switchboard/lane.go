@@ -84,9 +84,10 @@ func (s *session) serveControl(lane channel.Lane, first muxrpc.Packet, single bo
 	}
 	s.srv.mu.Unlock()
 
-	stop := context.AfterFunc(s.ctx, func() { rpc.Close() })
+	if single { // a yamux lane ends with its session
+		defer context.AfterFunc(s.ctx, func() { rpc.Close() })()
+	}
 	err := rpc.Serve() // the first call may make the session callable: only now
-	stop()
 	s.srv.mu.Lock()
 	delete(s.rpcs, rpc)
 	s.srv.mu.Unlock()

@@ -134,32 +134,33 @@ func (p *plug) Entries() (int, error) {
 	return len(all), err
 }
 
-// List reads the answers whole and counts the names in them, but takes no entry
-// apart: as much as R's client does.
+// List reads the names alone, and counts them, as R's client does.
 func (p *plug) List() (n int, err error) {
-	for after := ""; ; {
+	args := listArgs{Brief: true}
+	for {
 		var page json.RawMessage
-		if err := p.Call(p.ctx, "names.list", listArgs{after}, &page); err != nil {
+		if err := p.Call(p.ctx, "names.list", args, &page); err != nil {
 			return n, err
 		}
-		here := bytes.Count(page, []byte(nameField))
-		n += here
-		if !bytes.Contains(page, []byte(`"more":true`)) { // no name has a quote
-			return n, nil
-		}
-		if here == 0 {
+		_, list, ok := bytes.Cut(page, []byte(`"names":[`))
+		list, rest, ended := bytes.Cut(list, []byte(`]`)) // no name has a bracket, a quote or a comma
+		if !ok || !ended {
 			return n, errors.New("a page of the list has no names")
 		}
-		// The last entry's name is where the next page begins.
-		last := page[bytes.LastIndex(page, []byte(nameField))+len(nameField):]
-		after = string(last[:bytes.IndexByte(last, '"')])
+		if len(list) > 0 {
+			n += 1 + bytes.Count(list, []byte(`,`))
+		}
+		if !bytes.Contains(rest, []byte(`"more":true`)) {
+			return n, nil
+		}
+		last := bytes.TrimSuffix(list, []byte(`"`))
+		args.After = string(last[bytes.LastIndexByte(last, '"')+1:])
 	}
 }
 
-const nameField = `"name":"`
-
 type listArgs struct {
 	After string `json:"after,omitempty"`
+	Brief bool   `json:"brief"`
 }
 
 func (p *plug) Watch(seen func(string)) error {
