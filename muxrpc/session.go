@@ -37,7 +37,7 @@ type Session struct {
 
 	mu       sync.Mutex
 	err      error // sticky; set once
-	reading  bool  // the reader has begun
+	reading  bool  // somebody reads, or nobody may any more
 	leaving  bool  // Goodbye was called
 	forced   bool  // and its time is up
 	peerGone bool  // the peer's direction ended cleanly
@@ -72,19 +72,62 @@ func NewSession(conn Conn, cfg Config) *Session {
 }
 
 // Serve reads on the caller's goroutine until the session has ended, and returns when all of its goroutines have; the error is
-// Err's. It is for sessions with Config.Manual, once.
+// Err's. It is for sessions with Config.Manual, once; Step may have come before.
 func (s *Session) Serve() error {
-	s.mu.Lock()
-	again := s.reading
-	s.reading = true
-	s.mu.Unlock()
-	if again {
+	if s.mayRead() {
+		s.readWhile(nil)
+	} else if !s.readOver() {
 		return errServed
 	}
-	s.read()
 	<-s.done
 	s.wg.Wait()
 	return s.Err()
+}
+
+// Step is Serve as long as more, asked before each packet, says that there is one to handle: so an idle session has no goroutine at
+// all. The Config's First is handled in any case. Step does not wait where neither the conn has to for a packet, nor a sender for
+// room (Quiet). over: there will be no more packets, and Serve is to be called for the rest; else Step or Serve, later.
+func (s *Session) Step(more func() bool) (over bool) {
+	if !s.mayRead() {
+		return s.readOver()
+	}
+	if s.readWhile(more) {
+		return true
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err != nil { // Close may wait for the reader
+		close(s.eof)
+		return true
+	}
+	s.reading = false
+	return false
+}
+
+// mayRead makes the caller the reader, if there is none.
+func (s *Session) mayRead() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	may := !s.reading
+	s.reading = true
+	return may
+}
+
+// readOver reports whether the last packet was read.
+func (s *Session) readOver() bool {
+	select {
+	case <-s.eof:
+		return true
+	default:
+		return false
+	}
+}
+
+// Quiet reports whether all that was sent is written: then an answer to the next call waits for nothing.
+func (s *Session) Quiet() bool {
+	s.out.mu.Lock()
+	defer s.out.mu.Unlock()
+	return s.out.size == 0 && len(s.out.waiters) == 0
 }
 
 // root is the parent of a session's context: a session is begun without one, and only its own end cancels.
@@ -260,15 +303,18 @@ func (s *Session) goneErr() error {
 	return fmt.Errorf("muxrpc: session ended: %w", err)
 }
 
-// read is the reading goroutine, or Serve's.
-func (s *Session) read() {
-	defer close(s.eof)
+// read is the reading goroutine.
+func (s *Session) read() { s.readWhile(nil) }
+
+// readWhile handles packets while more says so, and reports whether the reading
+// is over.
+func (s *Session) readWhile(more func() bool) (over bool) {
 	if s.cfg.First != nil {
 		s.dispatch(*s.cfg.First)
 		s.cfg.First = nil // not to be kept
 	}
 	var h header
-	for {
+	for more == nil || more() {
 		p, err := readPacket(s.conn, &h, s.cfg.MaxBody, nil)
 		if err == nil {
 			s.dispatch(p)
@@ -284,6 +330,8 @@ func (s *Session) read() {
 		default:
 			s.fail("reading packet", err)
 		}
-		return
+		close(s.eof)
+		return true
 	}
+	return false
 }

@@ -49,7 +49,12 @@ func (s *session) serveFirst(lane channel.Lane, p muxrpc.Packet, single bool, st
 	if !stop() {
 		return context.Cause(s.ctx)
 	}
-	return s.serveControl(lane, p, single)
+	rpc := s.newControl(lane, &p, single)
+	if !single {
+		return (&controlLane{s, lane.(*mux.Stream), rpc}).serve()
+	}
+	defer context.AfterFunc(s.ctx, func() { rpc.Close() })()
+	return s.serveControl(rpc)
 }
 
 // firstPacket waits for the first packet of a lane, complete within 10 s.
@@ -64,29 +69,31 @@ func firstPacket(lane channel.Lane) (muxrpc.Packet, error) {
 	return p, lane.SetReadDeadline(time.Time{})
 }
 
-// serveControl answers the calls of a control lane until it ends. A lane that
-// ends in order, or is reset, is the peer's choice; a broken packet or a peer
-// that takes nothing ends the session.
-func (s *session) serveControl(lane channel.Lane, first muxrpc.Packet, single bool) error {
+// newControl makes the muxrpc session of a control lane, and enters it into the
+// books.
+func (s *session) newControl(lane channel.Lane, first *muxrpc.Packet, single bool) *muxrpc.Session {
 	rpc := muxrpc.NewSession(lane, muxrpc.Config{
 		Handler:      &handler{sess: s},
 		MaxBody:      control.MaxServerBody,
 		Limit:        s.calls,
 		Exempt:       []string{control.MethodManifest},
-		First:        &first,
+		First:        first,
 		WriteTimeout: writeTimeout,
 		Manual:       true,
 	})
 	s.srv.mu.Lock()
+	defer s.srv.mu.Unlock()
 	s.rpcs[rpc] = struct{}{}
 	if single {
 		s.control = rpc
 	}
-	s.srv.mu.Unlock()
+	return rpc
+}
 
-	if single { // a yamux lane ends with its session
-		defer context.AfterFunc(s.ctx, func() { rpc.Close() })()
-	}
+// serveControl answers the calls of a control lane until it ends. A lane that
+// ends in order, or is reset, is the peer's choice; a broken packet or a peer
+// that takes nothing ends the session.
+func (s *session) serveControl(rpc *muxrpc.Session) error {
 	err := rpc.Serve() // the first call may make the session callable: only now
 	s.srv.mu.Lock()
 	delete(s.rpcs, rpc)
@@ -95,6 +102,60 @@ func (s *session) serveControl(lane channel.Lane, first muxrpc.Packet, single bo
 		return err
 	}
 	return nil
+}
+
+// controlLane is a control lane on yamux. It has no goroutine while nothing is
+// to be done; what comes whole and small is answered on the session's reader.
+type controlLane struct {
+	s    *session
+	lane *mux.Stream
+	rpc  *muxrpc.Session
+}
+
+// arrived answers what has come.
+func (c *controlLane) arrived(by *mux.Batch) {
+	by.Gather(c.s.mux)
+	if over := c.rpc.Step(c.quick); over {
+		c.s.goLane(c.lane, func() error { return c.s.serveControl(c.rpc) })
+		return
+	}
+	if c.waits() {
+		c.s.goLane(c.lane, c.serve)
+		return
+	}
+	c.idle()
+}
+
+// serve answers what has come, and may wait.
+func (c *controlLane) serve() error {
+	if c.rpc.Step(c.waits) {
+		return c.s.serveControl(c.rpc)
+	}
+	c.idle()
+	return nil
+}
+
+// idle waits for more than there is, which is no whole packet.
+func (c *controlLane) idle() {
+	waits, _ := c.lane.Peek(nil)
+	c.lane.Notify(waits, c.arrived)
+}
+
+// quick reports whether a packet has come that can be answered at once.
+func (c *controlLane) quick() bool {
+	size, _ := whole(c.lane)
+	return size > 0 && size <= quickPacket && c.rpc.Quiet()
+}
+
+// waits reports whether there is something to handle: a packet, the end, or the
+// begin of a packet that is too large.
+func (c *controlLane) waits() bool {
+	size, ended := whole(c.lane)
+	if size > 0 || ended {
+		return true
+	}
+	n, _ := c.lane.Peek(nil)
+	return n > control.MaxServerBody
 }
 
 // reply answers the opener of a lane; the lane is raw from there.

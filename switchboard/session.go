@@ -5,6 +5,8 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -122,6 +124,13 @@ func (s *session) run() {
 		m.Abort(err)
 	}
 	s.lanes.Wait()
+	s.srv.mu.Lock()
+	idle := slices.Collect(maps.Keys(s.rpcs))
+	clear(s.rpcs)
+	s.srv.mu.Unlock()
+	for _, rpc := range idle {
+		rpc.Close()
+	}
 	if orderly {
 		s.conn.Close()
 	} else {
@@ -239,7 +248,11 @@ func (s *session) startLane(lane *mux.Stream, by *mux.Batch) {
 		return
 	}
 	req, err := muxrpc.ParseRequest(p)
-	if err != nil || p.Flags&muxrpc.FlagStream == 0 || req.Name != control.MethodConnect {
+	switch {
+	case err != nil || p.Flags&muxrpc.FlagStream == 0 || req.Name != control.MethodConnect && req.Name != control.MethodAccept:
+		(&controlLane{s, lane, s.newControl(lane, &p, false)}).arrived(by)
+		return
+	case req.Name == control.MethodAccept:
 		s.goLane(lane, func() error {
 			return s.serveFirst(lane, p, false, func() bool { return true })
 		})
