@@ -18,7 +18,7 @@ func exchangeByte(t *testing.T, st *mux.Stream, other stream) {
 	other.CloseWrite()
 }
 
-func pingPong(t *testing.T, st *mux.Stream, other stream) {
+func pingPong(t *testing.T, st, other io.ReadWriter) {
 	t.Helper()
 	for _, way := range []struct {
 		w io.Writer

@@ -279,7 +279,9 @@ func connect(f foreign, to string) (stream, error) {
 
 // offered takes the stream of an offer that the server opens, and checks who
 // calls unless from is zero.
-func offered(f foreign, from shs.PublicKey) (stream, error) {
+func offered(f foreign, from shs.PublicKey) (stream, error) { return offeredAs(f, name, from) }
+
+func offeredAs(f foreign, name string, from shs.PublicKey) (stream, error) {
 	s, err := f.accept()
 	if err != nil {
 		return nil, err
@@ -297,7 +299,7 @@ func offered(f foreign, from shs.PublicKey) (stream, error) {
 			return nil, err
 		}
 		s.CloseWrite()
-		return offered(f, from)
+		return offeredAs(f, name, from)
 	}
 	var offer struct {
 		Name string

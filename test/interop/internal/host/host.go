@@ -60,6 +60,9 @@ func Start(t testing.TB, admit ...shs.PublicKey) *Host {
 	return h
 }
 
+// Path returns the path of the Unix socket.
+func (h *Host) Path() string { return h.addrs["unix"].String() }
+
 // Dial connects to the server and shakes hands in box mode.
 func (h *Host) Dial(t testing.TB, network string, key shs.PrivateKey) *shs.Conn {
 	t.Helper()

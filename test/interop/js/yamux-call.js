@@ -1,0 +1,39 @@
+// Calls a name over stock @chainsafe/libp2p-yamux, for the Go tests:
+//
+//   node yamux-call.js NAME SIZE    sends SIZE bytes, half-closes, compares what comes back
+//   node yamux-call.js NAME reset   says something, hears it, aborts
+//   node yamux-call.js NAME cut     says something and waits for the other end's abort
+
+import { createHash, randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import { connect } from '../../../examples/js/yamux.js'
+
+const [name, what] = process.argv.slice(2)
+const bus = await connect()
+const channel = await bus.open(name)
+
+if (what === 'reset' || what === 'cut') {
+  channel.on('error', err => console.log(`cut: ${err.message}`))
+  channel.on('end', () => console.log('ended'))
+  channel.write('something')
+  await once(channel, 'data')
+  if (what === 'reset') channel.destroy()
+  else channel.resume()
+  if (!channel.closed) await once(channel, 'close')
+} else {
+  const [sent, got] = [createHash('sha256'), createHash('sha256')]
+  let came = 0
+  channel.on('data', data => { got.update(data); came += data.length })
+  const ended = once(channel, 'end')
+  for (let left = Number(what); left > 0;) {
+    const piece = randomBytes(Math.min(left, 50_000))
+    left -= piece.length
+    sent.update(piece)
+    if (!channel.write(piece)) await once(channel, 'drain')
+  }
+  channel.end()
+  await ended
+  console.log(`${came} bytes, ${sent.digest('hex') === got.digest('hex') ? 'equal' : 'others'}`)
+}
+console.log('done')
+await bus.close()
