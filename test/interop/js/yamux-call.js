@@ -2,7 +2,7 @@
 //
 //   node yamux-call.js NAME SIZE    sends SIZE bytes, half-closes, compares what comes back
 //   node yamux-call.js NAME reset   says something, hears it, aborts
-//   node yamux-call.js NAME cut     says something and waits for the other end's abort
+//   node yamux-call.js NAME cut     says something, waits for the other end's abort
 
 import { createHash, randomBytes } from 'node:crypto'
 import { once } from 'node:events'
@@ -15,11 +15,11 @@ const channel = await bus.open(name)
 if (what === 'reset' || what === 'cut') {
   channel.on('error', err => console.log(`cut: ${err.message}`))
   channel.on('end', () => console.log('ended'))
+  const closed = new Promise(resolve => channel.once('close', resolve)) // once() takes an error for its own
   channel.write('something')
-  await once(channel, 'data')
-  if (what === 'reset') channel.destroy()
-  else channel.resume()
-  if (!channel.closed) await once(channel, 'close')
+  if (what === 'cut') channel.resume() // the abort may overtake what is said before it
+  else channel.once('data', () => channel.destroy())
+  await closed
 } else {
   const [sent, got] = [createHash('sha256'), createHash('sha256')]
   let came = 0
