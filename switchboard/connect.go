@@ -102,16 +102,18 @@ func (l *link) relay(to string) {
 		}
 		// Not here: to tell an end may take a moment.
 		l.srv.wg.Go(func() {
-			reason := resetReason(err)
+			reason, at := resetReason(err), callee
 			if broken, ok := errors.AsType[*channel.LaneError](err); ok {
 				l.broke(broken.Side, err)
-			}
-			if reason == mux.ReasonQuota { // neither end has done it
-				l.caller.notify(l.id, reason.String())
-				callee.notify(l.id, reason.String())
+				if broken.Side == channel.A {
+					at = l.caller
+				}
 			}
 			a.Reset(reason)
 			b.Reset(reason)
+			if reason == mux.ReasonQuota { // which the end where it broke has not done; it may be slow to hear
+				at.notify(l.id, reason.String())
+			}
 			over(err)
 		})
 	})
