@@ -8,34 +8,45 @@
 // # Ends
 //
 // The reader of a stream can tell three things apart. io.EOF comes only after
-// the peer's FIN and all data before it. ErrReset comes after the peer's RST;
-// what arrived before it and was not read is discarded, as with TCP, unless
-// FIN had come first: then all of it can be read, and only writes fail. Any
-// other error is the death of the session, which is never io.EOF, even where
-// the connection below ended in good order; what arrived before it can be
-// read first. Own use after Close or Abort is net.ErrClosed.
+// the peer's FIN and all data before it. ErrReset, with the peer's reason, comes
+// after the peer's RST; what arrived before it and was not read is discarded,
+// as with TCP, unless FIN had come first: then all of it can be read, and only
+// writes fail. Any other error is the death of the session, which is never
+// io.EOF, even where the connection below ended in good order; what arrived
+// before it can be read first. Own use after Close or Abort is net.ErrClosed.
 //
 // # Goroutines
 //
-// A session has two, a reader and a writer, which Close waits for. The reader
-// never waits for the consumer of a stream. The writer gathers the frames of
-// all streams into writes of at most 64 KiB, at most 16 KiB of a stream at
-// its turn; streams with something to send take turns.
+// A session has one: its reader, which with Config.Handle is whoever calls Run.
+// It never waits for the consumer of a stream. Who makes something due writes
+// it in passing, for all streams, as far as the connection takes it without a
+// wait; a goroutine that waits for the connection lives only while there is
+// need. Streams with more to send than goes at once take turns of 16 KiB. Close
+// and Abort wait for the goroutines.
+//
+// # Relay
+//
+// Splice joins two streams for good: the readers of their sessions pass on what
+// arrives, and nothing is copied into a stream but what the other connection
+// does not take at once.
 //
 // # Memory
 //
-// Data of a stream is held in the receiver until it is read, at most
-// Config.Window bytes, in chunks that grow as bytes arrive; in the sender at
-// most 64 KiB (16 KiB when the session has 256 KiB waiting) until it is
-// written. Nothing is allocated by a length that a peer claims. Answers that
-// wait for the peer to read are bounded: 32 pongs, and resets of 1,024 rows of
-// ids; beyond that the session ends. Buffers are kept for the next use until
-// the next keepalive tick: 384 KiB at most. An idle session with a stream
-// measures 6 KiB of heap and 11 KiB of stacks (TestIdleMemory, amd64).
+// Data of a stream is held in the receiver until it is read, at most its
+// window, in chunks that grow as bytes arrive; a Read that waits is filled
+// without them. The sender holds at most 64 KiB of a stream (16 KiB when the
+// session has 256 KiB waiting) beside the write of at most 129 KiB that is
+// under way. Nothing is allocated by a length that a peer claims. What
+// received data holds is charged to a Budget, which sessions may share.
+// Answers that wait for the peer to read are bounded: 32 pongs, and resets of
+// 1,024 rows of ids; over these, and over the Rates, the session ends. An idle
+// session has no buffer (TestIdleMemory).
 //
 // # Locks
 //
 // One mutex guards a session and its streams. It is held to move bytes and
-// never over I/O or a wait: whoever waits does so on a sync.Cond or a channel,
-// so that sessions work in a testing/synctest bubble.
+// never over I/O or a wait, and never together with another session's. Whoever
+// waits does so on a sync.Cond or a channel, so that sessions work in a
+// testing/synctest bubble. A critical section in which something may have
+// become due ends with unlock, which does it.
 package mux
