@@ -51,12 +51,6 @@ func (st *Stream) resetLocked(reason Reason) {
 	st.happenedLocked(false)
 }
 
-// refuseLocked answers data that nobody will read: RST, after FIN.
-func (st *Stream) refuseLocked() {
-	st.resetDue = true
-	st.s.scheduleLocked(st)
-}
-
 // dieLocked takes the end of the session. What has arrived can still be read.
 func (st *Stream) dieLocked(err error) {
 	if st.rerr == nil && !st.gotFIN {
