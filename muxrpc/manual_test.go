@@ -58,7 +58,6 @@ func TestServe(t *testing.T) {
 // An idle session has the reader's goroutine and no other, whatever it has sent.
 func TestIdleGoroutines(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		before := runtime.NumGoroutine()
 		var wg sync.WaitGroup
 		for i := range 10 {
 			a, b := pipe(100)
@@ -75,8 +74,16 @@ func TestIdleGoroutines(t *testing.T) {
 			a.expect(t, "02 -1 "+long)
 		}
 		synctest.Wait()
-		if n := runtime.NumGoroutine() - before; n != 10 {
-			t.Errorf("%d goroutines, want 10", n)
+		buf := make([]byte, 1<<20)
+		all := strings.Split(string(buf[:runtime.Stack(buf, true)]), "\n\n")
+		n := 0
+		for _, stack := range all {
+			if strings.Contains(stack, "muxrpc.(*Session)") {
+				n++
+			}
+		}
+		if n != 10 {
+			t.Errorf("%d goroutines of sessions, want 10", n)
 		}
 	})
 }
