@@ -38,7 +38,7 @@ const quickPacket = 2 << 10
 
 // quickFirst returns a lane's first packet if it is there already, and small.
 func quickFirst(lane *mux.Stream) (muxrpc.Packet, bool) {
-	if size, _ := whole(lane); size == 0 || size > quickPacket {
+	if size, _, _ := whole(lane); size == 0 || size > quickPacket {
 		return muxrpc.Packet{}, false
 	}
 	p, err := muxrpc.ReadPacket(lane, quickPacket)
@@ -46,11 +46,11 @@ func quickFirst(lane *mux.Stream) (muxrpc.Packet, bool) {
 }
 
 // whole returns the size of the packet that a stream begins with if all of it
-// is there, else 0; and whether nothing more will come.
-func whole(lane *mux.Stream) (size int, ended bool) {
+// is there, else 0; how many bytes wait; and whether no more will come.
+func whole(lane *mux.Stream) (size, waits int, ended bool) {
 	var head [muxrpc.WholeHead]byte
-	waits, ended := lane.Peek(head[:])
-	return muxrpc.Whole(head[:], waits), ended
+	waits, ended = lane.Peek(head[:])
+	return muxrpc.Whole(head[:], waits), waits, ended
 }
 
 // tryConnect serves a connect without a goroutine, and reports whether it could.
@@ -99,9 +99,8 @@ func (a *attempt) begin(c call, offer control.OfferArgs) {
 
 // answered looks at what has come from the callee.
 func (a *attempt) answered(by *mux.Batch) {
-	size, ended := whole(a.offer)
+	size, waits, ended := whole(a.offer)
 	if size == 0 && !ended {
-		waits, _ := a.offer.Peek(nil)
 		if waits > control.MaxServerBody {
 			a.fail(control.PeerGone.With("the callee is gone"))
 			return

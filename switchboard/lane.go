@@ -2,6 +2,7 @@ package switchboard
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"io"
 	"time"
@@ -117,45 +118,38 @@ func (c *controlLane) arrived(by *mux.Batch) {
 	by.Gather(c.s.mux)
 	if over := c.rpc.Step(c.quick); over {
 		c.s.goLane(c.lane, func() error { return c.s.serveControl(c.rpc) })
-		return
-	}
-	if c.waits() {
+	} else if n, more := c.look(); more {
 		c.s.goLane(c.lane, c.serve)
-		return
+	} else {
+		c.lane.Notify(n, c.arrived)
 	}
-	c.idle()
 }
 
 // serve answers what has come, and may wait.
 func (c *controlLane) serve() error {
-	if c.rpc.Step(c.waits) {
+	var n int
+	over := c.rpc.Step(func() (more bool) { n, more = c.look(); return more })
+	if over {
 		return c.s.serveControl(c.rpc)
 	}
-	c.idle()
+	c.lane.Notify(n, c.arrived)
 	return nil
-}
-
-// idle waits for more than there is, which is no whole packet.
-func (c *controlLane) idle() {
-	waits, _ := c.lane.Peek(nil)
-	c.lane.Notify(waits, c.arrived)
 }
 
 // quick reports whether a packet has come that can be answered at once.
 func (c *controlLane) quick() bool {
-	size, _ := whole(c.lane)
+	size, _, _ := whole(c.lane)
 	return size > 0 && size <= quickPacket && c.rpc.Quiet()
 }
 
-// waits reports whether there is something to handle: a packet, the end, or the
-// begin of a packet that is too large.
-func (c *controlLane) waits() bool {
-	size, ended := whole(c.lane)
-	if size > 0 || ended {
-		return true
-	}
-	n, _ := c.lane.Peek(nil)
-	return n > control.MaxServerBody
+// look returns how many bytes wait, and whether that is something to handle: a
+// packet, the end, or a header that claims too much. Else more bytes have to
+// come.
+func (c *controlLane) look() (n int, more bool) {
+	var head [muxrpc.WholeHead]byte // flags u8, length u32be
+	n, ended := c.lane.Peek(head[:])
+	return n, ended || muxrpc.Whole(head[:], n) > 0 ||
+		n >= len(head) && binary.BigEndian.Uint32(head[1:]) > control.MaxServerBody
 }
 
 // reply answers the opener of a lane; the lane is raw from there.
