@@ -142,6 +142,9 @@ func (c *controlLane) quick() bool {
 	return size > 0 && size <= quickPacket && c.rpc.Quiet()
 }
 
+// packetHeader is the size of a packet's header: flags, length, request u32be.
+const packetHeader = 9
+
 // look returns how many bytes wait, and whether that is something to handle: a
 // packet, the end, or a header that claims too much. Else more bytes have to
 // come.
@@ -149,7 +152,7 @@ func (c *controlLane) look() (n int, more bool) {
 	var head [muxrpc.WholeHead]byte // flags u8, length u32be
 	n, ended := c.lane.Peek(head[:])
 	return n, ended || muxrpc.Whole(head[:], n) > 0 ||
-		n >= len(head) && binary.BigEndian.Uint32(head[1:]) > control.MaxServerBody
+		n >= packetHeader && binary.BigEndian.Uint32(head[1:]) > control.MaxServerBody
 }
 
 // reply answers the opener of a lane; the lane is raw from there.

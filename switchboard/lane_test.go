@@ -6,6 +6,7 @@ import (
 	"io"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/cad2f06c/switchboard/internal/control"
@@ -215,5 +216,30 @@ func TestWatchLag(t *testing.T) {
 				}
 			}
 		}
+	})
+}
+
+// TestTrickledCalls: a control lane on yamux whose packets come a byte at a
+// time, several at once, or both; a header that claims too much ends the session.
+func TestTrickledCalls(t *testing.T) {
+	const text = "\x02\x00\x00\x00\x1b\x00\x00\x00\x01" + `{"name":["ping"],"args":[]}`
+	bubble(t, switchboard.Limits{}, func(t *testing.T, h *host) {
+		p := h.open(h.mux(1))
+		for i := range text {
+			p.say(text[i : i+1])
+			synctest.Wait()
+		}
+		p.want(0x02, -1)
+		p.say(text + text + text[:20])
+		p.want(0x02, -1)
+		p.want(0x02, -1)
+		synctest.Wait()
+		p.say(text[20:])
+		p.want(0x02, -1)
+		for _, b := range []byte("\x02\xff\xff\xff\xff\x00\x00\x00\x05") {
+			p.say(string([]byte{b}))
+			synctest.Wait()
+		}
+		p.wantCut()
 	})
 }
