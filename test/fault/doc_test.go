@@ -8,6 +8,8 @@
 //	FAULT=full go test -tags fault ./test/fault    the catalogue's figures
 //
 // FAULT_RESULTS names a file to which each test appends what it measured.
+// Tests that choose at random say their seed when they fail; FAULT_SEED takes it
+// back.
 // Tests that have to be another user, and only these, are skipped when not run
 // by root.
 package fault_test
