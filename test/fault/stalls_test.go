@@ -58,24 +58,17 @@ func TestF49SlowWatcher(t *testing.T) {
 	d, p := startDaemon(t)
 	near := p.neighbour(t, "org.example.near")
 	weather := p.storm(t)
-	slow, deaf := p.hand(t), p.hand(t)
-	var events *bufio.Reader
-	for _, h := range []*hand{deaf, slow} {
-		must(t, h.SetDeadline(time.Now().Add(time.Minute)))
-		must(t, h.put(open(1), packetOn(1, 0x0a, 1, `{"name":["names","watch"],"args":[],"type":"source"}`)))
-		events = bufio.NewReader(&streamOf{h: h, t: t, id: 1})
-		watchUntil(t, events, "synced")
-	}
 	weather.blow(times(500, 5000)) // the registry keeps the last 4,096 changes
-	must(t, slow.put(grant(1, 1<<20)))
 	before := resetPeak(t, d.cmd.Process.Pid)
-	weather.blow(times(1500, 10_000))
+	slow, events := p.watcher(t)
+	weather.blow(times(1500, 5000)) // less than 10 s
 	must(t, slow.put(grant(1, 1<<20)))
 	lagged := watchUntil(t, events, "lagged")
 	watchUntil(t, events, "synced")
 	weather.blow(1)
 	watchUntil(t, events, "updated")
 
+	deaf, _ := p.watcher(t)
 	stop := make(chan struct{})
 	var wg sync.WaitGroup
 	wg.Go(func() { near.knock(stop) })
@@ -131,6 +124,17 @@ func (d *daemon) sawEnds(n int) bool {
 		}
 	}
 	return ends >= n
+}
+
+// watcher begins a watch on stream 1, and reads its snapshot.
+func (p place) watcher(t *testing.T) (*hand, io.Reader) {
+	t.Helper()
+	h := p.hand(t)
+	must(t, h.SetDeadline(time.Now().Add(time.Minute)))
+	must(t, h.put(open(1), packetOn(1, 0x0a, 1, `{"name":["names","watch"],"args":[],"type":"source"}`)))
+	events := bufio.NewReader(&streamOf{h: h, t: t, id: 1})
+	watchUntil(t, events, "synced")
+	return h, events
 }
 
 // watchUntil reads the events of a watch up to one of a type, and returns how
