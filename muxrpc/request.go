@@ -42,7 +42,11 @@ func parseRequest(p Packet) (Request, *RemoteError) {
 	if p.bodyType() != FlagJSON {
 		return Request{}, badRequest("request body is not JSON")
 	}
-	r, ok := quickRequest(p.Body)
+	var r Request
+	ok := false
+	if len(p.Body) <= quickBody { // a large one is not to be read twice
+		r, ok = quickRequest(p.Body)
+	}
 	if !ok {
 		var err *RemoteError
 		if r, err = strictRequest(p.Body); err != nil {
@@ -54,6 +58,12 @@ func parseRequest(p Packet) (Request, *RemoteError) {
 	}
 	return r, nil
 }
+
+// maxArgs is how many arguments a request may have.
+const maxArgs = 256
+
+// quickBody is the size of a body up to which the usual form is tried first.
+const quickBody = 16 << 10
 
 // quickRequest reads a request that has the usual form, and reports false for any other: strictRequest says the same of what it
 // takes.
@@ -94,7 +104,7 @@ func quickRequest(body []byte) (r Request, ok bool) {
 			return r, false
 		}
 	}
-	return r, q.OK() && r.Name != "" && r.Type != "" && r.Args != nil
+	return r, q.OK() && r.Name != "" && r.Type != "" && r.Args != nil && len(r.Args) <= maxArgs
 }
 
 // quickName reads a name that is not empty.
@@ -145,7 +155,7 @@ func strictRequest(body []byte) (Request, *RemoteError) {
 		return Request{}, badRequest("unknown type")
 	}
 	if r.Args, ok = elements(args); !ok {
-		return Request{}, badRequest("args is not an array")
+		return Request{}, badRequest("args is not an array of at most %d", maxArgs)
 	}
 	return r, nil
 }
@@ -160,8 +170,13 @@ func elements(value []byte) ([]json.RawMessage, bool) {
 		return nil, false
 	}
 	list := []json.RawMessage{}
-	err := checkJSON(value, func(_, item []byte) { list = append(list, item) })
-	return list, err == nil
+	many := false
+	err := checkJSON(value, func(_, item []byte) {
+		if many = len(list) == maxArgs; !many {
+			list = append(list, item)
+		}
+	})
+	return list, err == nil && !many
 }
 
 func parseName(value []byte) (string, bool) {

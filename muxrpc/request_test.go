@@ -222,6 +222,19 @@ func FuzzParseRequest(f *testing.F) {
 	})
 }
 
+// TestManyArguments: 256 are taken, also by the quick way; more are refused.
+func TestManyArguments(t *testing.T) {
+	for _, space := range []string{"", " "} { // with a space it is no usual form
+		for _, n := range []int{256, 257, 30_000} {
+			body := `{"name":["a"],"args":[0` + strings.Repeat(","+space+"0", n-1) + `]}`
+			r, err := muxrpc.ParseRequest(muxrpc.Packet{Flags: 2, Req: 1, Body: []byte(body)})
+			if n > 256 != (err != nil) || err == nil && len(r.Args) != n {
+				t.Errorf("%d arguments: %d taken, %v", n, len(r.Args), err)
+			}
+		}
+	}
+}
+
 // values decodes an array. Numbers stay as they are written: one of 1e400 is
 // good JSON, and no float64.
 func values(t *testing.T, array []byte) (v []any) {
