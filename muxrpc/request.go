@@ -155,7 +155,10 @@ func strictRequest(body []byte) (Request, *RemoteError) {
 		return Request{}, badRequest("unknown type")
 	}
 	if r.Args, ok = elements(args); !ok {
-		return Request{}, badRequest("args is not an array of at most %d", maxArgs)
+		return Request{}, badRequest("args is not an array")
+	}
+	if len(r.Args) > maxArgs {
+		return Request{}, badRequest("more than %d arguments", maxArgs)
 	}
 	return r, nil
 }
@@ -170,13 +173,12 @@ func elements(value []byte) ([]json.RawMessage, bool) {
 		return nil, false
 	}
 	list := []json.RawMessage{}
-	many := false
 	err := checkJSON(value, func(_, item []byte) {
-		if many = len(list) == maxArgs; !many {
+		if len(list) <= maxArgs { // one too many tells
 			list = append(list, item)
 		}
 	})
-	return list, err == nil && !many
+	return list, err == nil
 }
 
 func parseName(value []byte) (string, bool) {
