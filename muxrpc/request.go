@@ -186,7 +186,7 @@ func parseName(value []byte) (string, bool) {
 		return name, name != ""
 	}
 	list, ok := elements(value)
-	if !ok || len(list) == 0 {
+	if !ok || len(list) == 0 || len(list) > maxArgs {
 		return "", false
 	}
 	parts := make([]string, len(list))
