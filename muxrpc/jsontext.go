@@ -97,7 +97,7 @@ func (c *checker) unicode() (rune, error) {
 	return r, nil
 }
 
-// hex4 reads \uXXXX.
+// hex4 reads an escape of \u and four hex digits.
 func (c *checker) hex4() (rune, bool) {
 	if len(c.b)-c.i < 6 || c.b[c.i] != '\\' || c.b[c.i+1] != 'u' {
 		return 0, false
