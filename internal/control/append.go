@@ -67,12 +67,14 @@ func (a *ConnectArgs) AppendJSON(b []byte) []byte {
 	if len(a.Meta) > 0 {
 		b = quickjson.AppendRaw(append(b, `,"meta":`...), a.Meta)
 	}
-	if a.Require {
-		b = append(b, `,"require":true`...)
+	if len(a.Direct) > 0 {
+		b = appendKinds(b, `,"direct":`, a.Direct)
 	}
-	if a.Sealed {
-		b = append(b, `,"sealed":true`...)
+	if a.Resume != 0 {
+		b = strconv.AppendInt(append(b, `,"resume":`...), a.Resume, 10)
 	}
+	b = appendFlag(b, `,"require":true`, a.Require)
+	b = appendFlag(b, `,"sealed":true`, a.Sealed)
 	if a.TimeoutMS != nil {
 		b = strconv.AppendInt(append(b, `,"timeout_ms":`...), *a.TimeoutMS, 10)
 	}
@@ -85,7 +87,19 @@ func (r *ConnectResult) AppendJSON(b []byte) []byte {
 	b = appendKey(b, `,"peer":{"id":`, r.Peer.ID)
 	b = appendText(b, `,"name":`, r.Peer.Name)
 	b = appendText(b, `,"session":`, r.Peer.Session)
-	return append(appendEpoch(b, r.Peer.Epoch), "}}"...)
+	b = append(appendEpoch(b, r.Peer.Epoch), '}')
+	if r.Direct != nil {
+		b = appendMarshalled(b, `,"direct":`, r.Direct)
+	}
+	return append(appendFlag(b, `,"sealed":true`, r.Sealed), '}')
+}
+
+// appendFlag appends a field that is there only when it is true.
+func appendFlag(b []byte, field string, flag bool) []byte {
+	if !flag {
+		return b
+	}
+	return append(b, field...)
 }
 
 func appendEpoch(b []byte, epoch uint64) []byte {
@@ -124,11 +138,20 @@ func (a *OfferArgs) AppendJSON(b []byte) []byte {
 	if len(a.Meta) > 0 {
 		b = quickjson.AppendRaw(append(b, `,"meta":`...), a.Meta)
 	}
-	return append(b, '}')
+	if a.Direct != nil {
+		b = appendMarshalled(b, `,"direct":`, a.Direct)
+	}
+	b = appendFlag(b, `,"require":true`, a.Require)
+	return append(appendFlag(b, `,"sealed":true`, a.Sealed), '}')
 }
 
 // AppendJSON implements Body.
-func (OfferResult) AppendJSON(b []byte) []byte { return append(b, "{}"...) }
+func (r OfferResult) AppendJSON(b []byte) []byte {
+	if r == (OfferResult{}) {
+		return append(b, "{}"...)
+	}
+	return appendMarshalled(b, "", r)
+}
 
 // AppendJSON implements Body.
 func (a *AcceptArgs) AppendJSON(b []byte) []byte {

@@ -17,32 +17,63 @@ func anyBody(t *rapid.T) control.Body {
 	if rapid.Bool().Draw(t, "has meta") {
 		meta = json.RawMessage(rapid.SampledFrom([]string{`null`, `{"a":[1,"x"]}`, ` { "a" : "b c" } `, `"<é"`, `1e9`}).Draw(t, "meta"))
 	}
-	switch rapid.IntRange(0, 6).Draw(t, "which") {
+	switch rapid.IntRange(0, 7).Draw(t, "which") {
 	case 0:
 		a := &control.ConnectArgs{To: some("to"), Meta: meta, Require: rapid.Bool().Draw(t, "require"), Sealed: rapid.Bool().Draw(t, "sealed")}
 		if rapid.Bool().Draw(t, "has more") {
 			key, epoch, ms := anyKey(t), rapid.Uint64().Draw(t, "epoch"), rapid.Int64().Draw(t, "ms")
 			a.Key, a.Epoch, a.TimeoutMS = &key, &epoch, &ms
+			a.Direct, a.Resume = rapid.SliceOfN(text, 0, 3).Draw(t, "direct"), rapid.Int64().Draw(t, "resume")
 		}
 		return a
 	case 1:
-		return &control.ConnectResult{Channel: some("channel"),
+		r := &control.ConnectResult{Channel: some("channel"), Sealed: rapid.Bool().Draw(t, "sealed"),
 			Peer: control.Callee{ID: anyKey(t), Name: some("name"), Session: some("session"), Epoch: rapid.Uint64().Draw(t, "epoch")}}
+		if rapid.Bool().Draw(t, "has links") {
+			uid, index := rapid.Uint32().Draw(t, "uid"), rapid.IntRange(0, 3).Draw(t, "index")
+			r.Direct = &control.Links{Secret: anySecret(t), Links: []control.Link{{FD: &index}, {Unix: some("path"), UID: &uid}, {Net: some("address")}}}
+		}
+		return r
 	case 2:
 		o := &control.OfferArgs{Channel: some("channel"), Token: some("token"), Name: some("name"), Epoch: rapid.Uint64().Draw(t, "epoch"), Meta: meta,
 			Peer: control.Caller{ID: anyKey(t), Session: some("session"), Level: some("level"), Tenant: some("tenant")}}
 		if rapid.Bool().Draw(t, "has names") {
 			o.Peer.Names = rapid.SliceOfN(text, 0, 3).Draw(t, "names")
 		}
+		o.Require, o.Sealed = rapid.Bool().Draw(t, "require"), rapid.Bool().Draw(t, "sealed")
+		if rapid.Bool().Draw(t, "has direct") {
+			ask := anyAsk(t)
+			o.Direct = &ask
+		}
 		return o
 	case 3:
 		return &control.AcceptArgs{Channel: some("channel"), Token: some("token")}
 	case 4:
 		return &control.AcceptResult{Channel: some("channel")}
+	case 6:
+		return &control.ChannelLinkArgs{Channel: some("channel"), Direct: anyAsk(t)}
 	case 5:
 		return &control.ChannelCloseArgs{Channel: some("channel"), Reason: some("reason")}
 	}
-	return control.OfferResult{}
+	r := control.OfferResult{Require: rapid.Bool().Draw(t, "require"), Sealed: rapid.Bool().Draw(t, "sealed")}
+	if rapid.Bool().Draw(t, "has answer") {
+		r.Direct = &control.LinkAnswer{Unix: some("path"), Net: rapid.Int().Draw(t, "port"), FD: rapid.Bool().Draw(t, "fd"), Resume: rapid.Int64().Draw(t, "resume")}
+	}
+	return r
+}
+
+func anySecret(t *rapid.T) control.Secret {
+	return control.Secret(rapid.SliceOfN(rapid.Byte(), 32, 32).Draw(t, "secret"))
+}
+
+func anyAsk(t *rapid.T) control.LinkAsk {
+	ask := control.LinkAsk{Secret: anySecret(t), Kinds: rapid.SliceOfN(rapid.String(), 0, 3).Draw(t, "kinds"),
+		Resume: rapid.Int64().Draw(t, "resume"), Survive: rapid.Bool().Draw(t, "survive")}
+	if rapid.Bool().Draw(t, "has uid") {
+		uid := rapid.Uint32().Draw(t, "uid")
+		ask.UID = &uid
+	}
+	return ask
 }
 
 // Bodies and requests are what package json writes.

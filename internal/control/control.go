@@ -25,7 +25,15 @@ const (
 	MethodConnect  = "connect"
 	MethodAccept   = "accept"
 
+	MethodChannelDirect = "channel.direct"
+	MethodChannelMoved  = "channel.moved"
+	MethodChannelClosed = "channel.closed"
+	MethodChannelAdopt  = "channel.adopt"
+	MethodChannelsList  = "channels.list"
+	MethodChannelsClose = "channels.close"
+
 	MethodOffer        = "offer"
+	MethodChannelLink  = "channel.link"
 	MethodChannelClose = "channel.close"
 )
 

@@ -9,7 +9,8 @@ import (
 
 func all() []Args {
 	return []Args{&ClaimArgs{}, &NameArgs{}, &UpdateArgs{}, &ListArgs{}, &WatchArgs{}, &ConnectArgs{}, &OfferArgs{}, &AcceptArgs{},
-		&ChannelCloseArgs{}, &NoArgs{}}
+		&ChannelCloseArgs{}, &NoArgs{}, &ChannelDirectArgs{}, &ChannelLinkArgs{}, &ChannelMovedArgs{}, &ChannelClosedArgs{},
+		&AdoptArgs{}, &Adopt{}, &ChannelsListArgs{}, &OfferResult{}, &ChannelLinkResult{}, &LinkAnswer{}}
 }
 
 // Every field of an argument is found by the name that its tag gives it.
@@ -31,7 +32,9 @@ func TestFields(t *testing.T) {
 // FuzzDecode compares with package json for objects whose names have no capitals, which json takes for others.
 func FuzzDecode(f *testing.F) {
 	for _, s := range []string{`{}`, `{"name":"a","queue":true,"info":{"a":[1,"]"]}}`, `{"to":"a","key":null,"epoch":7,"timeout_ms":-1,"meta":"\u0041"}`,
-		` { "since" : 1 , "match":"**"} `, `{"channel":"x","peer":{"id":"@","names":["a"]}}`} {
+		` { "since" : 1 , "match":"**"} `, `{"channel":"x","peer":{"id":"@","names":["a"]}}`,
+		`{"channel":"x","direct":["fd","unix"],"resume":7}`, `{"channel":"x","link":"net","sent":-1,"received":9}`, `{"net":7,"unix":"/a","fd":true}`,
+		`{"channels":[]}`, `{"all":true,"after":"x"}`, `{"direct":{},"require":true,"sealed":null}`} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {

@@ -74,6 +74,10 @@ func (a *ConnectArgs) field(name string) any {
 		return &a.Epoch
 	case "meta":
 		return &a.Meta
+	case "direct":
+		return &a.Direct
+	case "resume":
+		return &a.Resume
 	case "require":
 		return &a.Require
 	case "sealed":
@@ -98,6 +102,12 @@ func (a *OfferArgs) field(name string) any {
 		return &a.Peer
 	case "meta":
 		return &a.Meta
+	case "direct":
+		return &a.Direct
+	case "require":
+		return &a.Require
+	case "sealed":
+		return &a.Sealed
 	}
 	return nil
 }

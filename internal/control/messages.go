@@ -132,21 +132,28 @@ type ServerInfo struct {
 }
 
 // ConnectArgs asks for a channel. To is a name or a session id; Key and Epoch
-// pin whom the caller means.
+// pin whom the caller means. Direct are the kinds of links that the caller can
+// dial, Resume what it keeps of a link that dies; with Require no byte of the
+// channel may go over the server, with Sealed none that the server can read.
 type ConnectArgs struct {
 	To        string          `json:"to"`
 	Key       *shs.PublicKey  `json:"key,omitempty"`
 	Epoch     *uint64         `json:"epoch,omitempty"`
 	Meta      json.RawMessage `json:"meta,omitempty"`
+	Direct    []string        `json:"direct,omitempty"`
+	Resume    int64           `json:"resume,omitempty"`
 	Require   bool            `json:"require,omitempty"`
 	Sealed    bool            `json:"sealed,omitempty"`
 	TimeoutMS *int64          `json:"timeout_ms,omitempty"`
 }
 
-// ConnectResult is the caller's success: whom it talks to.
+// ConnectResult is the caller's success: whom it talks to, and what it may
+// dial.
 type ConnectResult struct {
 	Channel string `json:"channel"`
 	Peer    Callee `json:"peer"`
+	Direct  *Links `json:"direct,omitempty"`
+	Sealed  bool   `json:"sealed,omitempty"`
 }
 
 // Callee is the called end of a channel as the caller sees it. Epoch is 0 when
@@ -167,6 +174,9 @@ type OfferArgs struct {
 	Epoch   uint64          `json:"epoch,omitempty"`
 	Peer    Caller          `json:"peer"`
 	Meta    json.RawMessage `json:"meta,omitempty"`
+	Direct  *LinkAsk        `json:"direct,omitempty"`
+	Require bool            `json:"require,omitempty"`
+	Sealed  bool            `json:"sealed,omitempty"`
 }
 
 // Caller is the calling end of a channel as the callee sees it.
@@ -178,8 +188,13 @@ type Caller struct {
 	Tenant  string        `json:"tenant"`
 }
 
-// OfferResult is the callee's yes.
-type OfferResult struct{}
+// OfferResult is the callee's yes: where it listens, and what of the offer it
+// agrees to.
+type OfferResult struct {
+	Direct  *LinkAnswer `json:"direct,omitempty"`
+	Require bool        `json:"require,omitempty"`
+	Sealed  bool        `json:"sealed,omitempty"`
+}
 
 // AcceptArgs binds a new lane to an offered channel.
 type AcceptArgs struct {

@@ -88,6 +88,12 @@ func readConnect(r *quickjson.Reader) (a ConnectArgs) {
 			}
 			timeout := int64(ms)
 			a.TimeoutMS = &timeout
+		case "direct":
+			had.once(r, 7)
+			a.Direct = readKinds(r)
+		case "resume":
+			had.once(r, 8)
+			a.Resume = readInt(r)
 		default:
 			r.Fail()
 		}
@@ -105,7 +111,10 @@ func readConnected(r *quickjson.Reader) (a ConnectResult) {
 		case "peer":
 			had.once(r, 1)
 			a.Peer = readCallee(r)
-		default:
+		case "sealed":
+			had.once(r, 2)
+			a.Sealed = r.Bool()
+		default: // direct too: who asked for it has time
 			r.Fail()
 		}
 	}
@@ -157,7 +166,13 @@ func readOffer(r *quickjson.Reader) (a OfferArgs) {
 		case "meta":
 			had.once(r, 5)
 			a.Meta = readRaw(r)
-		default:
+		case "require":
+			had.once(r, 6)
+			a.Require = r.Bool()
+		case "sealed":
+			had.once(r, 7)
+			a.Sealed = r.Bool()
+		default: // direct too, as above
 			r.Fail()
 		}
 	}
@@ -191,6 +206,15 @@ func readCaller(r *quickjson.Reader) (c Caller) {
 		}
 	}
 	return c
+}
+
+// readKinds reads a list of kinds.
+func readKinds(r *quickjson.Reader) []string {
+	kinds := []string{}
+	for r.Enter('['); r.More(']'); {
+		kinds = append(kinds, string(r.Text()))
+	}
+	return kinds
 }
 
 // readTexts reads an object of a channel and at most one other text.

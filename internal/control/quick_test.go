@@ -21,6 +21,8 @@ func quickArgs() []Args {
 func FuzzQuick(f *testing.F) {
 	for _, s := range []string{
 		`{"to":"a.b","key":` + testKey + `,"epoch":7,"meta":{"a":[1, "x"]},"require":true,"sealed":false,"timeout_ms":100}`,
+		`{"to":"a","direct":["fd","unix"],"resume":65536}`, `{"to":"a","direct":null}`, `{"to":"a","resume":-1}`, `{"to":"a","direct":[]}`,
+		`{"channel":"00","require":true,"sealed":true,"direct":{"secret":"00"}}`, `{"channel":"00","sealed":true,"require":true}`,
 		`{"to":"a","to":"b"}`, `{"to":"a","future":1}`, `{"to":null}`, `{"to":"a","timeout_ms":9999999999999999999}`, `{"to":"a","epoch":-1}`,
 		`{"channel":"00","token":"x","name":"a","epoch":3,"peer":{"id":` + testKey + `,"session":":1","names":["a","b"],"level":"l","tenant":"t"},"meta":null}`,
 		`{"channel":"00","peer":{"ID":` + testKey + `}}`, `{"channel":"00","peer":{"names":null}}`, `{"channel":"00","peer":{"id":"@"}}`,
@@ -69,6 +71,9 @@ func TestQuickTakesOurOwn(t *testing.T) {
 	}{
 		{&ConnectArgs{To: "org.example.echo"}, &ConnectArgs{}},
 		{&ConnectArgs{To: ":17", Key: &key, Epoch: &epoch, Meta: json.RawMessage(`{"a":1}`), TimeoutMS: &ms}, &ConnectArgs{}},
+		{&ConnectArgs{To: "a", Direct: []string{"unix", "net"}, Resume: 1 << 20, Require: true, Sealed: true}, &ConnectArgs{}},
+		{&ConnectResult{Channel: "00ff", Sealed: true}, &ConnectResult{}},
+		{&OfferArgs{Channel: "00ff", Peer: Caller{Names: []string{}}, Require: true, Sealed: true}, &OfferArgs{}},
 		{&ConnectResult{Channel: "00ff", Peer: Callee{ID: key, Name: "a", Session: ":1", Epoch: epoch}}, &ConnectResult{}},
 		{&OfferArgs{Channel: "00ff", Name: "a", Epoch: epoch, Peer: Caller{ID: key, Session: ":2", Names: []string{"b"}}}, &OfferArgs{}},
 		{&AcceptArgs{Channel: "00ff", Token: "aa"}, &AcceptArgs{}},
