@@ -1,0 +1,393 @@
+package channel
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Times and sizes of a move.
+const (
+	movePiece   = 32 << 10        // a Write on the lane looks for a link between pieces of this size
+	markTimeout = 5 * time.Second // of writing a mark
+	lingerTime  = 5 * time.Second // for the other end to end, or to move, after our Close
+)
+
+// Why a move has broken a channel, or could not be made.
+var (
+	// ErrHole: what came is not what the other end says it has sent.
+	ErrHole = errors.New("channel: bytes are missing between relay and link")
+	// ErrLinkLost: the link died while bytes were on it.
+	ErrLinkLost = errors.New("channel: the direct link was lost")
+	// ErrRelayLost: the lane died while its bytes were still needed.
+	ErrRelayLost = errors.New("channel: the relay was lost during the move")
+	// ErrUnmoved is what Move returns when it has not touched the channel.
+	ErrUnmoved = errors.New("channel: not moved")
+)
+
+// Path is a Lane that begins on a lane of the relay and moves to a direct link
+// while it is in use: nobody who reads or writes it notices. All of it is safe
+// for concurrent use as a net.Conn is.
+//
+// A Path without a link is its lane. With one, Read and Write go straight to
+// the link once their direction has moved.
+type Path struct {
+	lane  Lane
+	spawn func(func())
+
+	inLink, outLink atomic.Pointer[Lane] // set when that direction is on the link
+	received, sent  atomic.Int64         // over the link
+	shut            atomic.Bool          // by Close or Abort
+
+	reading chan struct{} // a token: one reader of the lane
+	writing chan struct{} // a token: one writer of the lane, or the commit
+	using   sync.RWMutex  // held for reading by who uses the link
+
+	// guarded by mu
+	mu            sync.Mutex
+	m             move
+	link          Lane          // nil without one, or when it came to nothing
+	fixed         bool          // the lane has died before any move: there will be none
+	err           error         // why the channel is broken
+	over          chan struct{} // closed when err is set
+	drained       chan struct{} // closed when the lane has nothing more for us and we know it
+	moved         chan struct{} // closed when a move is over, whichever way; nil before one
+	readDeadline  time.Time     // as set last
+	writeDeadline time.Time
+}
+
+var _ Lane = (*Path)(nil)
+
+// NewPath makes a Path of a channel's lane, which it owns. spawn runs what is
+// left to do after a Close, for at most 5 s; it ends at once after an Abort.
+func NewPath(lane Lane, caller bool, spawn func(func())) *Path {
+	return &Path{
+		lane:    lane,
+		spawn:   spawn,
+		m:       move{caller: caller},
+		reading: make(chan struct{}, 1),
+		writing: make(chan struct{}, 1),
+		over:    make(chan struct{}),
+		drained: make(chan struct{}),
+	}
+}
+
+// Stage is how far a Path has come.
+type Stage uint8
+
+// The stages.
+const (
+	Relayed Stage = iota
+	Moving
+	Direct // both directions; the lane has nothing more
+)
+
+// Stage returns how far the Path has come, and how many bytes it has sent and
+// received so far, over lane and link.
+func (p *Path) Stage() (stage Stage, sent, received int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case p.m.done():
+		stage = Direct
+	case p.m.linked:
+		stage = Moving
+	}
+	return stage, p.sent.Load() + int64(p.m.sent), p.received.Load() + int64(p.m.got)
+}
+
+// Read reads from wherever the other end's direction is.
+func (p *Path) Read(b []byte) (int, error) {
+	if l := p.inLink.Load(); l != nil {
+		return p.readLink(*l, b)
+	}
+	return p.readLane(b, false)
+}
+
+func (p *Path) readLink(l Lane, b []byte) (int, error) {
+	p.using.RLock()
+	defer p.using.RUnlock()
+	if p.shut.Load() {
+		return 0, net.ErrClosed
+	}
+	n, err := l.Read(b)
+	p.received.Add(int64(n))
+	if err != nil && err != io.EOF {
+		err = p.linkErr(err)
+	}
+	return n, err
+}
+
+// readLane reads from the lane, until the link takes over. With linger it goes
+// on behind our Close.
+func (p *Path) readLane(b []byte, linger bool) (int, error) {
+	p.reading <- struct{}{}
+	defer func() { <-p.reading }()
+	for {
+		if l := p.inLink.Load(); l != nil {
+			return p.readLink(*l, b)
+		}
+		if err := p.usable(linger); err != nil {
+			return 0, err
+		}
+		n, err := p.lane.Read(b)
+		if err = p.hasRead(n, err); err != errAgain {
+			return n, err
+		}
+	}
+}
+
+// errMark: a link that begins with something else than a mark.
+var errMark = errors.New("channel: no mark")
+
+// errAgain says that the lane was interrupted because the link takes over.
+var errAgain = errors.New("channel: read again")
+
+// usable returns why the Path cannot be used any more.
+func (p *Path) usable(linger bool) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.err != nil {
+		return p.err
+	}
+	if p.shut.Load() && !linger {
+		return net.ErrClosed
+	}
+	return nil
+}
+
+// hasRead takes what a read of the lane has brought.
+func (p *Path) hasRead(n int, err error) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if n > 0 && !p.m.read(n) || err == io.EOF && p.m.in == inLane && !p.m.laneEnd() {
+		return p.breakLocked(ErrHole, nil)
+	}
+	p.progressLocked()
+	if err == nil || err == io.EOF && p.m.in == inEnded {
+		return err
+	}
+	if p.m.in == inLink { // interrupted, or the lane has died behind its last byte
+		if n > 0 {
+			return nil
+		}
+		return errAgain
+	}
+	return p.laneErrLocked(err)
+}
+
+// progressLocked acts on what the core has come to: the link takes the reader
+// over, the commit becomes due.
+func (p *Path) progressLocked() {
+	if !p.m.drained() {
+		return
+	}
+	select {
+	case <-p.drained:
+		return
+	default:
+		close(p.drained)
+	}
+	if p.m.in != inLink {
+		return
+	}
+	link := p.link
+	_ = link.SetReadDeadline(p.readDeadline) // a dead link says so when it is read
+	p.inLink.Store(&link)
+	_ = p.lane.SetReadDeadline(past) // wakes who waits at the lane for nothing
+}
+
+// past is a deadline that ends what is under way.
+var past = time.Unix(1, 0)
+
+// Write writes to wherever our direction is. On the lane it does so in pieces,
+// and goes over to the link between two of them.
+func (p *Path) Write(b []byte) (int, error) {
+	if l := p.outLink.Load(); l != nil {
+		return p.writeLink(*l, b)
+	}
+	p.writing <- struct{}{}
+	defer func() { <-p.writing }()
+	for done := 0; ; {
+		if err := p.commitIfDue(); err != nil {
+			return done, err
+		}
+		if l := p.outLink.Load(); l != nil {
+			n, err := p.writeLink(*l, b[done:])
+			return done + n, err
+		}
+		if err := p.usable(false); err != nil {
+			return done, err
+		}
+		n, err := p.lane.Write(b[done:min(done+movePiece, len(b))])
+		done += n
+		if err := p.hasWritten(n, err); err != nil || done == len(b) {
+			return done, err
+		}
+	}
+}
+
+func (p *Path) writeLink(l Lane, b []byte) (int, error) {
+	p.using.RLock()
+	defer p.using.RUnlock()
+	if p.shut.Load() {
+		return 0, net.ErrClosed
+	}
+	n, err := l.Write(b)
+	p.sent.Add(int64(n))
+	if err != nil {
+		err = p.linkErr(err)
+	}
+	return n, err
+}
+
+func (p *Path) hasWritten(n int, err error) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.m.wrote(n)
+	if err != nil {
+		return p.laneErrLocked(err)
+	}
+	return nil
+}
+
+// CloseWrite ends our direction, wherever it is.
+func (p *Path) CloseWrite() error { return p.closeWrite(false) }
+
+func (p *Path) closeWrite(linger bool) error {
+	p.writing <- struct{}{}
+	defer func() { <-p.writing }()
+	if err := p.commitIfDue(); err != nil {
+		return err
+	}
+	if err := p.usable(linger); err != nil {
+		return err
+	}
+	if l := p.outLink.Load(); l != nil {
+		p.mu.Lock()
+		p.m.end() // before: a Write that meets the goodbye is not to blame the link
+		p.mu.Unlock()
+		if err := (*l).CloseWrite(); err != nil {
+			return p.linkErr(err)
+		}
+		return nil
+	}
+	err := p.lane.CloseWrite()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err != nil {
+		return p.laneErrLocked(err)
+	}
+	p.m.end()
+	return nil
+}
+
+// laneErrLocked gives an error of the lane its meaning. Before anything has
+// moved it is the channel's own, and each direction has its own end.
+func (p *Path) laneErrLocked(err error) error {
+	switch {
+	case p.err != nil:
+		return p.err
+	case p.shut.Load():
+		return net.ErrClosed
+	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, net.ErrClosed):
+		return err
+	case p.m.committed || p.m.marked:
+		return p.breakLocked(ErrRelayLost, err)
+	}
+	p.fixed = true
+	if p.link != nil {
+		p.link.Abort()
+	}
+	return err
+}
+
+// linkErr gives an error of the link its meaning.
+func (p *Path) linkErr(err error) error {
+	if p.shut.Load() {
+		return net.ErrClosed
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.err == nil && p.m.out == outOver && errors.Is(err, net.ErrClosed) {
+		return err // a Write behind our CloseWrite
+	}
+	return p.breakLocked(ErrLinkLost, err)
+}
+
+// breakLocked resets the channel on both ways; the first cause stays.
+func (p *Path) breakLocked(why, err error) error {
+	if p.err != nil {
+		return p.err
+	}
+	if err != nil {
+		why = fmt.Errorf("%w: %w", why, err)
+	}
+	p.endLocked(why)
+	return why
+}
+
+// endLocked aborts lane and link.
+func (p *Path) endLocked(err error) {
+	p.err = err
+	close(p.over)
+	p.lane.Abort()
+	if p.link != nil {
+		p.link.Abort()
+	}
+}
+
+// LocalAddr returns the lane's.
+func (p *Path) LocalAddr() net.Addr { return p.lane.LocalAddr() }
+
+// RemoteAddr returns the lane's.
+func (p *Path) RemoteAddr() net.Addr { return p.lane.RemoteAddr() }
+
+// SetDeadline sets both deadlines.
+func (p *Path) SetDeadline(t time.Time) error {
+	return errors.Join(p.SetReadDeadline(t), p.SetWriteDeadline(t))
+}
+
+// SetReadDeadline sets the deadline of Read, one in progress included.
+func (p *Path) SetReadDeadline(t time.Time) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.shut.Load() {
+		return net.ErrClosed
+	}
+	return p.setRead(t)
+}
+
+// SetWriteDeadline sets the deadline of Write and CloseWrite, likewise.
+func (p *Path) SetWriteDeadline(t time.Time) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.shut.Load() {
+		return net.ErrClosed
+	}
+	return p.setWrite(t)
+}
+
+func (p *Path) setRead(t time.Time) error {
+	p.readDeadline = t
+	if l := p.inLink.Load(); l != nil {
+		return (*l).SetReadDeadline(t)
+	}
+	return p.lane.SetReadDeadline(t)
+}
+
+func (p *Path) setWrite(t time.Time) error {
+	p.writeDeadline = t
+	if l := p.outLink.Load(); l != nil {
+		return (*l).SetWriteDeadline(t)
+	}
+	return p.lane.SetWriteDeadline(t)
+}

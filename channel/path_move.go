@@ -1,0 +1,196 @@
+package channel
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+)
+
+// Register notes, at the callee, that the caller has proven itself on a link.
+// It is to be called before the caller learns so; from then on a Close waits
+// for what the caller may have sent over the link. It reports false if the
+// channel has no use for one. Move or Unregister follows.
+func (p *Path) Register() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.err != nil || p.fixed || p.shut.Load() || !p.m.link() {
+		return false
+	}
+	p.moved = make(chan struct{})
+	return true
+}
+
+// Unregister takes a Register back whose link came to nothing.
+func (p *Path) Unregister() { p.detach() }
+
+func (p *Path) detach() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.m.linked = false
+	p.link = nil
+	close(p.moved)
+}
+
+// Move takes the channel over to a link, which it owns, and returns when that
+// is done: at the caller all bytes of the lane have been read, at both ends,
+// and the lane is of no more use. The applications have to read what is on the
+// lane, so it may take as long as the channel lives.
+//
+// ErrUnmoved says that the channel goes on over the lane as if nothing had
+// been; another Move may follow. After any other error the channel is broken.
+// ctx ends what comes before the caller's mark, not what follows. It is to be
+// called once at a time; at the callee after Register.
+func (p *Path) Move(ctx context.Context, link Lane) error {
+	if p.m.caller && !p.Register() {
+		link.Abort()
+		return ErrUnmoved
+	}
+	p.mu.Lock()
+	p.link = link
+	if p.err != nil || p.fixed {
+		link.Abort()
+	}
+	p.mu.Unlock()
+	var err error
+	if p.m.caller {
+		err = p.lead(ctx, link)
+	} else {
+		err = p.follow(ctx, link)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	defer close(p.moved)
+	switch {
+	case err == nil, p.err != nil:
+		return p.err
+	case errors.Is(err, errMark):
+		return p.breakLocked(ErrHole, err)
+	case !p.m.unlink():
+		return p.breakLocked(ErrLinkLost, err)
+	}
+	p.link = nil
+	link.Abort()
+	return fmt.Errorf("%w: %w", ErrUnmoved, err)
+}
+
+// lead is Move at the caller.
+func (p *Path) lead(ctx context.Context, link Lane) error {
+	if err := p.commit(ctx); err != nil {
+		return err
+	}
+	k, err := readMark(link)
+	if err != nil {
+		return err
+	}
+	p.take(k)
+	p.drain()
+	return nil
+}
+
+// follow is Move at the callee.
+func (p *Path) follow(ctx context.Context, link Lane) error {
+	if deadline, ok := ctx.Deadline(); ok {
+		if err := link.SetReadDeadline(deadline); err != nil {
+			return err
+		}
+	}
+	k, err := readMark(link)
+	if err == nil {
+		err = link.SetReadDeadline(time.Time{})
+	}
+	if err != nil {
+		return err
+	}
+	p.take(k)
+	p.drain()
+	return p.commit(context.WithoutCancel(ctx))
+}
+
+// readMark reads the head of a link's direction.
+func readMark(link Lane) (mark, error) {
+	var b [markSize]byte
+	if _, err := io.ReadFull(link, b[:]); err != nil {
+		return mark{}, fmt.Errorf("reading the mark: %w", err)
+	}
+	k, ok := parseMark(b[:])
+	if !ok {
+		return mark{}, fmt.Errorf("%w: it begins with %x", errMark, b)
+	}
+	return k, nil
+}
+
+// take takes the peer's mark.
+func (p *Path) take(k mark) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.err != nil {
+		return
+	}
+	if !p.m.peerMark(k) {
+		p.breakLocked(ErrHole, nil)
+		return
+	}
+	p.progressLocked()
+}
+
+// drain waits until the lane has nothing more for us.
+func (p *Path) drain() {
+	select {
+	case <-p.drained:
+	case <-p.over:
+	}
+}
+
+// commit takes our direction over, if no Write does it before.
+func (p *Path) commit(ctx context.Context) error {
+	select {
+	case p.writing <- struct{}{}:
+	case <-p.over:
+		return nil
+	case <-ctx.Done():
+		// A Write that waits for its reader cannot be interrupted for this.
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if p.m.committed { // by a Write
+			return nil
+		}
+		p.link = nil
+		return ctx.Err()
+	}
+	defer func() { <-p.writing }()
+	return p.commitIfDue()
+}
+
+// commitIfDue writes our mark when it is time, and takes our direction over to
+// the link. The caller of it has the writing token.
+func (p *Path) commitIfDue() error {
+	p.mu.Lock()
+	if p.err != nil || p.fixed || p.link == nil || !p.m.due() {
+		defer p.mu.Unlock()
+		return p.err
+	}
+	link := p.link
+	k := p.m.commit()
+	p.mu.Unlock()
+	_ = link.SetWriteDeadline(time.Now().Add(markTimeout)) // a dead link says so when it is written
+	_, err := link.Write(k.bytes())
+	if err == nil && !k.more {
+		err = link.CloseWrite()
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case p.err != nil:
+		return p.err
+	case err != nil && k.more:
+		return p.breakLocked(ErrLinkLost, err)
+	case err != nil:
+		link.Abort() // Move sees it
+	case k.more:
+		_ = link.SetWriteDeadline(p.writeDeadline) // as above
+		p.outLink.Store(&link)
+	}
+	return nil
+}
