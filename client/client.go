@@ -54,6 +54,9 @@ func Dial(ctx context.Context, cfg Config) (*Client, error) {
 	if cfg.NetworkKey == (shs.NetworkKey{}) {
 		cfg.NetworkKey = shs.DefaultNetworkKey()
 	}
+	if cfg.Prepared == nil {
+		cfg.Prepared = shs.Prepare(cfg.Key)
+	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}

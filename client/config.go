@@ -22,6 +22,10 @@ type Config struct {
 	// Key is the identity to log in with.
 	Key shs.PrivateKey
 
+	// Prepared, if it is not nil, is of Key: a program that dials often with one
+	// key makes one (shs.Prepare) for all Dials, which then cost less.
+	Prepared *shs.Prepared
+
 	// NetworkKey is the network to log in to. Zero: shs.DefaultNetworkKey.
 	NetworkKey shs.NetworkKey
 

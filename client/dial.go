@@ -18,10 +18,10 @@ const envAddress = "SWITCHBOARD_ADDRESS"
 // findAddresses looks for the server in the places of PROTOCOL.md §1.
 func findAddresses(cfg *Config) ([]shs.Address, error) {
 	if cfg.Address != "" {
-		return parseAddresses("Config.Address", cfg.Address)
+		return parseAddresses(cfg, "Config.Address", cfg.Address)
 	}
 	if s := os.Getenv(envAddress); s != "" {
-		return parseAddresses(envAddress, s)
+		return parseAddresses(cfg, envAddress, s)
 	}
 	set, err := paths.Default(os.Getenv, os.Geteuid())
 	if err != nil {
@@ -32,11 +32,11 @@ func findAddresses(cfg *Config) ([]shs.Address, error) {
 		return nil, fmt.Errorf("%w: %s is not set, and the address file that a server writes when it starts cannot be used: %w; start one with \"switchboard\", or give an address",
 			errNoAddress, envAddress, err)
 	}
-	return parseAddresses(set.Address, s)
+	return parseAddresses(cfg, set.Address, s)
 }
 
-func parseAddresses(from, s string) ([]shs.Address, error) {
-	as, err := shs.ParseAddresses(s)
+func parseAddresses(cfg *Config, from, s string) ([]shs.Address, error) {
+	as, err := cfg.Prepared.ParseAddresses(s)
 	if err != nil {
 		return nil, fmt.Errorf("address in %s: %w", from, err)
 	}
@@ -153,7 +153,7 @@ func dialRaw(ctx context.Context, cfg *Config, a shs.Address) (net.Conn, error) 
 func handshake(ctx context.Context, cfg *Config, a shs.Address, raw net.Conn, plain shs.NetworkKey) (*shs.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
 	defer cancel()
-	conn := shs.Client(raw, &shs.Config{Key: cfg.Key, NetworkKey: cfg.NetworkKey, PlainKey: plain, ServerKey: a.Key})
+	conn := shs.Client(raw, &shs.Config{Key: cfg.Key, Prepared: cfg.Prepared, NetworkKey: cfg.NetworkKey, PlainKey: plain, ServerKey: a.Key})
 	if err := conn.Handshake(ctx); err != nil {
 		raw.Close()
 		return nil, err

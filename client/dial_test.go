@@ -60,6 +60,25 @@ func TestMode(t *testing.T) {
 	}
 }
 
+// TestPrepared dials again and again with what was prepared once; of another key
+// it is an error.
+func TestPrepared(t *testing.T) {
+	key := shs.GenerateKey()
+	cfg := client.Config{Address: serve(t), Key: key, Prepared: shs.Prepare(key)}
+	for range 3 {
+		c := dial(t, cfg)
+		if me, err := c.WhoAmI(short(t)); err != nil || me.ID != key.Public() {
+			t.Errorf("got %v, %v, want %v", me.ID, err, key.Public())
+		}
+		c.Close()
+	}
+	cfg.Key = shs.GenerateKey()
+	if c, err := client.Dial(short(t), cfg); err == nil {
+		c.Close()
+		t.Error("prepared of another key: no error")
+	}
+}
+
 // hiddenDial dials a Unix socket without letting it be seen.
 func hiddenDial(ctx context.Context, network, addr string) (net.Conn, error) {
 	var d net.Dialer

@@ -52,9 +52,13 @@ func FormatAddresses(addrs []Address) string {
 // tried in order. Those of a protocol that is not ours are skipped; if none is
 // left, or one of ours is wrong, the error is an ErrAddress.
 func ParseAddresses(s string) ([]Address, error) {
+	return parseAddresses(s, PublicKey.Check)
+}
+
+func parseAddresses(s string, check func(PublicKey) error) ([]Address, error) {
 	var addrs []Address
 	for i, text := range splitUnescaped(s, ';') {
-		a, ok, err := parseAddress(text)
+		a, ok, err := parseAddress(text, check)
 		if err != nil {
 			return nil, fmt.Errorf("%w: address %d: %w", ErrAddress, i+1, err)
 		}
@@ -69,7 +73,7 @@ func ParseAddresses(s string) ([]Address, error) {
 }
 
 // parseAddress reads one address; ok is false if it is of a foreign protocol.
-func parseAddress(s string) (a Address, ok bool, err error) {
+func parseAddress(s string, check func(PublicKey) error) (a Address, ok bool, err error) {
 	layers := splitUnescaped(s, '~')
 	network, where, _ := strings.Cut(layers[0], ":")
 	switch {
@@ -107,7 +111,7 @@ func parseAddress(s string) (a Address, ok bool, err error) {
 		return Address{}, false, errors.New("its key is not 44 characters of base64 (32 bytes)")
 	}
 	a.Key = k
-	if err := a.Key.Check(); err != nil {
+	if err := check(a.Key); err != nil {
 		return Address{}, false, err
 	}
 	return a, true, nil

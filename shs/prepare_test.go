@@ -2,6 +2,7 @@ package shs
 
 import (
 	"context"
+	"errors"
 	"net"
 	"strings"
 	"sync"
@@ -51,6 +52,41 @@ func TestPrepared(t *testing.T) {
 		stop()
 		wg.Wait()
 	})
+}
+
+// TestPreparedParseAddresses: a weak key is refused as often as it comes, a good
+// one can be dialled.
+func TestPreparedParseAddresses(t *testing.T) {
+	clientCfg, serverCfg := prepared(Box)
+	weak := append(smallOrder(), mixedOrder(t, bob.Public())...)
+	good := Address{"unix", "/s", bob.Public()}
+	for range 2 {
+		for _, B := range weak {
+			got, err := clientCfg.Prepared.ParseAddresses(FormatAddresses([]Address{good, {"unix", "/t", PublicKey(B)}}))
+			if !errors.Is(err, ErrWeakKey) || !errors.Is(err, ErrAddress) || got != nil {
+				t.Errorf("%x: got %v, %v", B, got, err)
+			}
+			a, b := net.Pipe()
+			go drain(b)
+			rec := &recording{Conn: a}
+			cfg := *clientCfg
+			cfg.ServerKey = PublicKey(B)
+			if err := Client(rec, &cfg).Handshake(t.Context()); !errors.Is(err, ErrWeakKey) || rec.Len() != 0 {
+				t.Errorf("%x: got %v after %d bytes, want %v after none", B, err, rec.Len(), ErrWeakKey)
+			}
+		}
+		got, err := clientCfg.Prepared.ParseAddresses(good.String())
+		if err != nil || len(got) != 1 || got[0] != good {
+			t.Fatalf("got %v, %v, want %v", got, err, good)
+		}
+		a, b := net.Pipe()
+		client, server := Client(a, clientCfg), Server(b, serverCfg)
+		if err1, err2 := shakeBoth(t.Context(), client, server); err1 != nil || err2 != nil {
+			t.Fatalf("client %v, server %v", err1, err2)
+		}
+		client.Abort()
+		server.Abort()
+	}
 }
 
 func TestPreparedOtherKey(t *testing.T) {

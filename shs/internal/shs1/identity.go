@@ -36,17 +36,37 @@ func NewIdentity(key ed25519.PrivateKey) *Identity {
 func (id *Identity) public() []byte { return id.key[ed25519.SeedSize:] }
 
 // peerCurve is the X25519 form of a peer's long-term key, which must be a good
-// one (CheckKey). For a key in proven that is known.
+// one (CheckKey).
 func (id *Identity) peerCurve(key *[32]byte) (*ecdh.PublicKey, error) {
-	u, ok := id.proven.get(key)
-	if !ok {
-		p, err := goodPoint(key[:])
-		if err != nil {
-			return nil, err
-		}
-		u = [32]byte(p.BytesMontgomery())
+	u, err := id.peerForm(key)
+	if err != nil {
+		return nil, err
 	}
 	return ecdh.X25519().NewPublicKey(u[:])
+}
+
+// peerForm works out the X25519 form of a good key, or finds it in proven.
+func (id *Identity) peerForm(key *[32]byte) (u [32]byte, err error) {
+	if u, ok := id.proven.get(key); ok {
+		return u, nil
+	}
+	p, err := goodPoint(key[:])
+	if err != nil {
+		return u, err
+	}
+	return [32]byte(p.BytesMontgomery()), nil
+}
+
+// Expect is CheckKey for a key that our own side names, such as that of a server
+// to dial, and remembers it if it is good. Keys that a stranger may choose are
+// not for it.
+func (id *Identity) Expect(key [32]byte) error {
+	u, err := id.peerForm(&key)
+	if err != nil {
+		return err
+	}
+	id.proven.put(&key, u)
+	return nil
 }
 
 // remember notes that the owner of key has proven it, and that it is good.
@@ -54,9 +74,10 @@ func (id *Identity) remember(key *[32]byte, curve *ecdh.PublicKey) {
 	id.proven.put(key, [32]byte(curve.Bytes()))
 }
 
-// proven maps long-term keys that passed CheckKey, and whose owners a handshake
-// was completed with, to their X25519 forms: both follow from the key alone, so
-// what is in it is never out of date. Strangers cannot fill it.
+// proven maps long-term keys that passed CheckKey to their X25519 forms: both
+// follow from the key alone, so what is in it is never out of date. A key comes in
+// when a handshake with its owner is completed, or by Expect: strangers cannot
+// fill it.
 type proven struct {
 	mu   sync.Mutex
 	keys map[[32]byte][32]byte

@@ -128,6 +128,29 @@ func TestPeerCurve(t *testing.T) {
 	}
 }
 
+// TestExpect: a key that is expected is known then, in the form that it has, and
+// a weak one neither passes nor gets known.
+func TestExpect(t *testing.T) {
+	id, peer := newTestIdentity(t), newTestIdentity(t)
+	key := [32]byte(peer.public())
+	for range 2 {
+		if err := id.Expect(key); err != nil {
+			t.Fatal(err)
+		}
+		if u, ok := id.proven.get(&key); !ok || !bytes.Equal(u[:], peer.curve.PublicKey().Bytes()) {
+			t.Errorf("known %v as %x, want %x", ok, u, peer.curve.PublicKey().Bytes())
+		}
+		for _, y := range smallOrderY {
+			if err := id.Expect(y); !errors.Is(err, ErrWeakKey) {
+				t.Errorf("%x: got %v, want %v", y, err, ErrWeakKey)
+			}
+		}
+	}
+	if len(id.proven.keys) != 1 {
+		t.Errorf("%d keys are known, want 1", len(id.proven.keys))
+	}
+}
+
 // TestAuth compares with crypto/hmac.
 func TestAuth(t *testing.T) {
 	var key, data [32]byte
