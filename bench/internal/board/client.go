@@ -57,14 +57,17 @@ func Dialer(mode string) (drive.Dialer, error) {
 		}
 		h := fnv.New32a()
 		io.WriteString(h, id)
-		return dial(client.Config{Address: at.addr, Key: at.keys[h.Sum32()%keyCount], Mode: how, NoReconnect: true})
+		k := h.Sum32() % keyCount
+		return dial(client.Config{Address: at.addr, Key: at.keys[k], Prepared: at.prepared[k], Mode: how, NoReconnect: true})
 	}, nil
 }
 
-// place is where a server is, and the keys that it admits.
+// place is where a server is, and the keys that it admits, prepared as a program
+// does that dials often.
 type place struct {
-	addr string
-	keys []shs.PrivateKey
+	addr     string
+	keys     []shs.PrivateKey
+	prepared []*shs.Prepared
 }
 
 // find picks the address of one network out of those that Serve has given.
@@ -86,6 +89,9 @@ func find(addrs, network string) (place, error) {
 	}
 	if p.addr == "" || p.keys == nil {
 		return place{}, errors.New("the server does not listen on " + network)
+	}
+	for _, k := range p.keys {
+		p.prepared = append(p.prepared, shs.Prepare(k))
 	}
 	return p, nil
 }
