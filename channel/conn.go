@@ -19,6 +19,7 @@ type Info struct {
 	Level   string          // callee only: the caller's level
 	Meta    json.RawMessage // callee only: what the caller sent along, or nil
 	Caller  bool            // this end opened the channel
+	Sealed  bool            // the two ends have proven their keys to each other inside; the server cannot read it
 }
 
 // Conn is one end of a channel as a net.Conn. It adds to its lane who is at
@@ -36,6 +37,18 @@ func (c *Conn) Info() Info { return c.info }
 
 // RemoteKey returns the public key that the other end has proven to hold.
 func (c *Conn) RemoteKey() shs.PublicKey { return c.info.Key }
+
+// Link returns the kind of direct link that the channel is on, or "" while the
+// server relays it.
+func (c *Conn) Link() Kind { return linkOf(c.Lane) }
+
+// linkOf asks a lane that knows.
+func linkOf(l Lane) Kind {
+	if l, ok := l.(interface{ Link() Kind }); ok {
+		return l.Link()
+	}
+	return ""
+}
 
 // LocalAddr returns this end's place in the channel.
 func (c *Conn) LocalAddr() net.Addr {

@@ -124,3 +124,11 @@ func (p *Path) Abort() error {
 	}
 	return nil
 }
+
+// Break resets the channel for a reason, which is what Read and Write then
+// return. It does nothing to one that is broken or aborted already.
+func (p *Path) Break(cause error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.breakLocked(cause, nil)
+}

@@ -6,6 +6,7 @@ import (
 	"net"
 	"time"
 
+	"github.com/cad2f06c/switchboard/channel"
 	"github.com/cad2f06c/switchboard/shs"
 )
 
@@ -40,6 +41,14 @@ type Config struct {
 	// net.Dialer. A connection that is no *net.UnixConn is always boxed. It
 	// may be called concurrently.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
+
+	// Direct says whether channels may leave the server for direct links, unless
+	// OpenOptions say so for one. With DirectNever a Listener offers none either.
+	// SingleLane channels stay at the server.
+	Direct Direct
+
+	// DirectKinds are the kinds of direct links to make and to accept. Nil: all.
+	DirectKinds []channel.Kind
 
 	// NoReconnect makes the end of the first session the end of the Client:
 	// later calls fail with ErrNotConnected.

@@ -3,43 +3,64 @@ package client
 import (
 	"errors"
 	"io"
+	"maps"
 	"net"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/cad2f06c/switchboard/channel"
 	"github.com/cad2f06c/switchboard/internal/control"
+	"github.com/cad2f06c/switchboard/shs"
 )
 
 // reasonGrace is how long a broken channel waits for the server's
 // channel.close: it was sent before the reset, but on another lane.
 const reasonGrace = 50 * time.Millisecond
 
-// end is the lane of one channel end. It remembers why the server ended the
-// channel, and tells its session when the channel is over.
+// end is the lane of one channel end, and on yamux the path that may leave it.
+// It remembers why the server ended the channel, and tells its session when the
+// channel is over.
 type end struct {
-	channel.Lane
+	channel.Lane // path, if there is one
 
 	// set at construction
-	s    *session
-	id   channel.ID
+	s      *session
+	id     channel.ID
+	peer   shs.PublicKey
+	name   string // what was called
+	caller bool
+	began  time.Time
+	path   *channel.Path // nil for a lane that is a connection: it cannot move
+	mover  *mover        // nil if this end does not begin a move
+
 	wait sync.Once // for the reason, after the first error
+	told sync.Once // the server, of the end of a moved channel
 
 	next *end // of the same id; guarded by s.c.mu
 
 	// guarded by mu
 	mu        sync.Mutex
 	reason    *Error
-	told      chan struct{} // closed when reason is known; nil while nobody asks
+	known     chan struct{} // closed when reason is known; nil while nobody asks
 	readOver  bool
 	writeOver bool
 	forgotten bool
+	released  bool                  // the session is not held any more
+	kind      channel.Kind          // of the link that it has moved to
+	survive   bool                  // it may do without a control session
+	ln        *channel.LinkListener // waits for a link, at the callee
 }
 
 // adopt makes lane an end of a channel, known to the server's channel.close.
-func (s *session) adopt(lane channel.Lane, id channel.ID) *end {
-	e := &end{Lane: lane, s: s, id: id}
+func (s *session) adopt(lane channel.Lane, info *channel.Info) *end {
+	e := &end{Lane: lane, s: s, id: info.ID, peer: info.Key, name: info.Name, caller: info.Caller, began: time.Now()}
+	if s.mux != nil {
+		e.path = channel.NewPath(lane, info.Caller, func(f func()) { s.c.linger(e.path, f) })
+		e.Lane = e.path
+	}
+	id := info.ID
 	s.hold(1)
 	s.c.mu.Lock()
 	defer s.c.mu.Unlock()
@@ -107,10 +128,27 @@ func (e *end) look(err error, over *bool) error {
 	})
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.reason == nil {
+	reason := e.reason
+	if reason == nil {
+		reason = moveReason(err)
+	}
+	if reason == nil {
 		return err
 	}
-	return &ended{id: e.id, reason: e.reason, err: err}
+	return &ended{id: e.id, reason: reason, err: err}
+}
+
+// moveReason is the code of what a move has broken; nil if it has not.
+func moveReason(err error) *Error {
+	switch {
+	case errors.Is(err, channel.ErrHole):
+		return Hole.With("bytes are missing between relay and link")
+	case errors.Is(err, channel.ErrLinkLost):
+		return LinkLost.With("the direct link was lost")
+	case errors.Is(err, channel.ErrRelayLost):
+		return RelayLost.With("the relay was lost during the move")
+	}
+	return nil
 }
 
 // mark notes that a direction is over; the session can do without a channel
@@ -120,8 +158,23 @@ func (e *end) mark(over *bool) {
 	before := e.readOver && e.writeOver
 	*over = true
 	after := e.readOver && e.writeOver
+	moved := e.kind != ""
 	e.mu.Unlock()
 	if after && !before {
+		e.release()
+		if moved {
+			e.closed()
+		}
+	}
+}
+
+// release lets the session go, once.
+func (e *end) release() {
+	e.mu.Lock()
+	before := e.released
+	e.released = true
+	e.mu.Unlock()
+	if !before {
 		e.s.hold(-1)
 	}
 }
@@ -129,14 +182,21 @@ func (e *end) mark(over *bool) {
 // forget takes the channel out of the books.
 func (e *end) forget() {
 	e.mu.Lock()
-	over, before := e.readOver && e.writeOver, e.forgotten
+	before, moved, ln := e.forgotten, e.kind != "", e.ln
 	e.readOver, e.writeOver, e.forgotten = true, true, true
 	e.mu.Unlock()
-	if !over {
-		e.s.hold(-1)
-	}
 	if before {
 		return
+	}
+	e.release()
+	if e.mover != nil {
+		e.mover.stop()
+	}
+	if ln != nil {
+		ln.Close()
+	}
+	if moved {
+		e.closed()
 	}
 	c := e.s.c
 	c.mu.Lock()
@@ -162,13 +222,13 @@ func (e *end) forget() {
 func (e *end) reasonKnown() <-chan struct{} {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.told == nil {
-		e.told = make(chan struct{})
+	if e.known == nil {
+		e.known = make(chan struct{})
 		if e.reason != nil {
-			close(e.told)
+			close(e.known)
 		}
 	}
-	return e.told
+	return e.known
 }
 
 // setReason remembers why the server ends the channel; the first reason stays.
@@ -180,14 +240,14 @@ func (e *end) setReason(reason string) {
 	defer e.mu.Unlock()
 	if e.reason == nil {
 		e.reason = &Error{Code: control.Code(reason)}
-		if e.told != nil {
-			close(e.told)
+		if e.known != nil {
+			close(e.known)
 		}
 	}
 }
 
-// abortAll resets all channels: those on connections of their own would
-// outlive the session.
+// abortAll resets all channels: those on connections of their own, and those
+// that have moved, would outlive the session.
 func (c *Client) abortAll() {
 	c.mu.Lock()
 	var all []*end
@@ -196,8 +256,44 @@ func (c *Client) abortAll() {
 			all = append(all, e)
 		}
 	}
+	lingers := slices.Collect(maps.Keys(c.lingers))
 	c.mu.Unlock()
 	for _, e := range all {
 		e.Abort()
+	}
+	for _, p := range lingers {
+		p.Abort()
+	}
+}
+
+// spawn runs f on a goroutine of the Client, and reports false if that is
+// over.
+func (c *Client) spawn(f func()) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.over {
+		return false
+	}
+	c.wg.Go(f)
+	return true
+}
+
+// linger runs what a closed channel has left to do; a Client that ends cuts it
+// short.
+func (c *Client) linger(p *channel.Path, f func()) {
+	c.mu.Lock()
+	over := c.over
+	if !over {
+		c.lingers[p] = struct{}{}
+		c.wg.Go(func() {
+			f()
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			delete(c.lingers, p)
+		})
+	}
+	c.mu.Unlock()
+	if over {
+		p.Abort()
 	}
 }

@@ -41,6 +41,13 @@ const (
 	Internal     = control.Internal
 )
 
+// The codes of a channel that ended in or after a move to a direct link.
+const (
+	Hole      Code = "hole"       // bytes were lost between relay and link
+	LinkLost  Code = "link_lost"  // the link died, or was required and could not be made
+	RelayLost Code = "relay_lost" // the relay died while it still had bytes
+)
+
 // Errors of the package. A closed Client or Listener returns net.ErrClosed.
 var (
 	// ErrNotConnected: the session has ended. A call that returns it may or

@@ -19,7 +19,7 @@ func manifest() map[string]any {
 		control.MethodManifest: "async",
 		control.MethodPing:     "async",
 		control.MethodOffer:    "async",
-		"channel":              map[string]any{"close": "async"},
+		"channel":              map[string]any{"close": "async", "link": "async"},
 	}
 }
 
@@ -46,13 +46,19 @@ func (s *session) startStream(stream *mux.Stream, by *mux.Batch) {
 		s.goStream(stream, func() { s.serveCalls(stream, p) })
 		return
 	}
-	info, l, err := s.readOffer(req.Args)
-	if err != nil {
-		s.goStream(stream, func() { s.refuseOffer(stream, p.Req, info, err) })
-		return
+	o, l, err := s.readOffer(req.Args)
+	switch {
+	case err != nil:
+		s.goStream(stream, func() { s.refuseOffer(stream, p.Req, o.info, err) })
+	case !o.simple():
+		if !s.spawn(func() { s.acceptSlow(stream, p.Req, &o, l) }) {
+			l.unreserve()
+			stream.Abort()
+		}
+	default:
+		by.Gather(s.mux)
+		s.acceptOffer(stream, p.Req, o.info, l)
 	}
-	by.Gather(s.mux)
-	s.acceptOffer(stream, p.Req, info, l)
 }
 
 // goStream serves a stream on a goroutine of the session.
@@ -76,10 +82,14 @@ func (s *session) serveStream(stream *mux.Stream) {
 	}
 	req, err := muxrpc.ParseRequest(p)
 	if err == nil && req.Name == control.MethodOffer && req.Type == "duplex" {
-		if info, l, err := s.readOffer(req.Args); err != nil {
-			s.refuseOffer(stream, p.Req, info, err)
-		} else {
-			s.acceptOffer(stream, p.Req, info, l)
+		o, l, err := s.readOffer(req.Args)
+		switch {
+		case err != nil:
+			s.refuseOffer(stream, p.Req, o.info, err)
+		case !o.simple():
+			s.acceptSlow(stream, p.Req, &o, l)
+		default:
+			s.acceptOffer(stream, p.Req, o.info, l)
 		}
 		return
 	}
@@ -118,7 +128,7 @@ func (s *session) refuseOffer(stream *mux.Stream, req int32, info channel.Info, 
 // which l has a place, and clears the stream's deadlines. It does not wait: a
 // fresh stream takes a small answer at once.
 func (s *session) acceptOffer(stream *mux.Stream, req int32, info channel.Info, l *Listener) {
-	conn := channel.NewConn(s.adopt(stream, info.ID), info)
+	conn := channel.NewConn(s.adopt(stream, &info), info)
 	err := sendAnswer(stream, flagsRequest, req, control.OfferResult{})
 	if err == nil {
 		err = stream.SetDeadline(time.Time{})
@@ -131,37 +141,54 @@ func (s *session) acceptOffer(stream *mux.Stream, req int32, info channel.Info, 
 	l.deliver(conn)
 }
 
-// readOffer reads an offer, and takes a place for it.
-func (s *session) readOffer(args []json.RawMessage) (channel.Info, *Listener, error) {
-	info, _, err := offerInfo(args)
-	if err != nil {
-		return info, nil, err
-	}
-	l, err := s.c.reserve(info.Name)
-	return info, l, err
+// offer is what the server says of a channel to its callee.
+type offer struct {
+	info    channel.Info
+	token   string           // to come with on a new lane; "" on yamux
+	direct  *control.LinkAsk // a link is asked for at once
+	require bool             // and nothing goes over the lane
+	sealed  bool
 }
 
-// offerInfo reads what the server says of a channel, and its token if it has
-// one.
-func offerInfo(args []json.RawMessage) (channel.Info, string, error) {
+// simple reports whether a yes is all that is asked for.
+func (o *offer) simple() bool { return o.direct == nil && !o.require && !o.sealed }
+
+// readOffer reads an offer, and takes a place for it.
+func (s *session) readOffer(args []json.RawMessage) (offer, *Listener, error) {
+	o, err := parseOffer(args)
+	if err != nil {
+		return o, nil, err
+	}
+	l, err := s.c.reserve(o.info.Name)
+	return o, l, err
+}
+
+func parseOffer(args []json.RawMessage) (offer, error) {
 	var o control.OfferArgs
 	if err := control.Decode(args, &o); err != nil {
-		return channel.Info{}, "", err
+		return offer{}, err
 	}
 	id, err := channel.ParseID(o.Channel)
 	if err != nil {
-		return channel.Info{}, "", control.BadRequest.With("channel is not an id")
+		return offer{}, control.BadRequest.With("channel is not an id")
 	}
-	return channel.Info{
-		ID:      id,
-		Key:     o.Peer.ID,
-		Session: o.Peer.Session,
-		Name:    o.Name,
-		Epoch:   o.Epoch,
-		Names:   o.Peer.Names,
-		Level:   o.Peer.Level,
-		Meta:    o.Meta,
-	}, o.Token, nil
+	return offer{
+		info: channel.Info{
+			ID:      id,
+			Key:     o.Peer.ID,
+			Session: o.Peer.Session,
+			Name:    o.Name,
+			Epoch:   o.Epoch,
+			Names:   o.Peer.Names,
+			Level:   o.Peer.Level,
+			Meta:    o.Meta,
+			Sealed:  o.Sealed,
+		},
+		token:   o.Token,
+		direct:  o.Direct,
+		require: o.Require,
+		sealed:  o.Sealed,
+	}, nil
 }
 
 // ServeCall answers the server's calls. It runs on a lane's reader.
@@ -178,7 +205,9 @@ func (s *session) ServeCall(call *muxrpc.Call) {
 	case call.Name() == control.MethodChannelClose:
 		res, err = true, s.channelClose(call.Args())
 	case call.Name() == control.MethodOffer:
-		res, err = control.OfferResult{}, s.comeFor(call.Args())
+		res, err = s.comeFor(call.Args())
+	case call.Name() == control.MethodChannelLink:
+		res, err = s.channelLink(call.Args())
 	default:
 		err = &muxrpc.RemoteError{Name: "Error", Message: "no such method"}
 	}
@@ -209,66 +238,74 @@ func (s *session) channelClose(args []json.RawMessage) error {
 	if drop != nil {
 		drop()
 	}
+	var moved []*end
 	s.c.mu.Lock()
 	for e := s.c.ends[id]; e != nil; e = e.next {
 		e.setReason(a.Reason)
+		if e.path != nil && e.Link() != "" {
+			moved = append(moved, e)
+		}
 	}
 	s.c.mu.Unlock()
+	for _, e := range moved {
+		e.path.Break(channel.ErrLinkLost) // the reason is known before
+	}
 	return nil
 }
 
-// comeFor answers an offer with a token: yes means that we come on a new lane.
-func (s *session) comeFor(args []json.RawMessage) error {
-	info, token, err := offerInfo(args)
+// comeFor answers an offer with a token: yes means that we come on a new lane,
+// which cannot move.
+func (s *session) comeFor(args []json.RawMessage) (control.OfferResult, error) {
+	o, err := parseOffer(args)
 	if err != nil {
-		return err
+		return control.OfferResult{}, err
 	}
-	if token == "" {
-		return control.BadRequest.With("an offer without a token must be the first packet of a stream")
+	if o.token == "" {
+		return control.OfferResult{}, control.BadRequest.With("an offer without a token must be the first packet of a stream")
 	}
-	l, err := s.c.reserve(info.Name)
+	l, err := s.c.reserve(o.info.Name)
 	if err != nil {
-		return err
+		return control.OfferResult{}, err
 	}
 	ctx, cancel := context.WithTimeout(s.ctx, acceptTimeout)
 	s.mu.Lock()
-	s.pending[info.ID] = cancel
+	s.pending[o.info.ID] = cancel
 	s.mu.Unlock()
 	forget := func() {
 		s.mu.Lock()
-		delete(s.pending, info.ID)
+		delete(s.pending, o.info.ID)
 		s.mu.Unlock()
 		cancel()
 	}
 	come := func() {
 		defer forget()
-		conn, err := s.accept(ctx, info, token)
-		if err != nil {
+		if err := s.accept(ctx, &o, l); err != nil {
 			l.unreserve()
-			s.log.Warn("offer not taken up", "channel", info.ID, "name", info.Name, "err", err)
-			return
+			s.log.Warn("offer not taken up", "channel", o.info.ID, "name", o.info.Name, "err", err)
 		}
-		l.deliver(conn)
 	}
 	if !s.spawn(come) {
 		l.unreserve()
 		forget()
-		return control.Unavailable
+		return control.OfferResult{}, control.Unavailable
 	}
-	return nil
+	return control.OfferResult{Sealed: o.sealed}, nil
 }
 
-// accept opens a lane and binds it to an offered channel.
-func (s *session) accept(ctx context.Context, info channel.Info, token string) (*channel.Conn, error) {
+// accept opens a lane, binds it to an offered channel and delivers that.
+func (s *session) accept(ctx context.Context, o *offer, l *Listener) error {
 	lane, err := s.openLane(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	e := s.adopt(lane, info.ID)
+	e := s.adopt(lane, &o.info)
 	var res control.AcceptResult
-	if err := ask(ctx, lane, acceptTimeout, control.MethodAccept, &control.AcceptArgs{Channel: info.ID.String(), Token: token}, &res); err != nil {
-		e.Abort()
-		return nil, err
+	err = ask(ctx, lane, acceptTimeout, control.MethodAccept, &control.AcceptArgs{Channel: o.info.ID.String(), Token: o.token}, &res)
+	if err == nil {
+		err = s.ready(e, o, l, nil)
 	}
-	return channel.NewConn(e, info), nil
+	if err != nil {
+		e.Abort()
+	}
+	return err
 }

@@ -23,6 +23,17 @@ type OpenOptions struct {
 	Epoch   uint64        // the name must still have this epoch, else Stale
 	Meta    any           // sent along to the callee, as JSON of at most 4 KiB
 	Timeout time.Duration // until the callee has answered, 100 ms to 60 s; 0: ctx's deadline, or 10 s
+
+	// Direct says whether the channel may move to a direct link; the default is
+	// Config's.
+	Direct Direct
+	// OnDirect is told of each try to make the channel direct, on a goroutine
+	// that waits for it. It must return soon. Nil: nobody is told.
+	OnDirect func(Attempt)
+	// Sealed runs a handshake inside the channel, between the two ends: the server
+	// can neither read it nor put itself in between, if it does not lie about the
+	// callee's key. Key, or a pin in Config.Pins, sees to that.
+	Sealed bool
 }
 
 // DialContext opens a channel to a name or a session id, and returns a
@@ -62,6 +73,9 @@ func (c *Client) Open(ctx context.Context, name string, opts OpenOptions) (*chan
 	if args.Meta, err = document("meta", opts.Meta); err != nil {
 		return nil, err
 	}
+	if err := c.wants(&opts, &args); err != nil {
+		return nil, err
+	}
 	var conn *channel.Conn
 	var cut error
 	err = c.each(ctx, func(s *session) error {
@@ -81,7 +95,7 @@ func (c *Client) Open(ctx context.Context, name string, opts OpenOptions) (*chan
 		}
 		var patience time.Duration
 		patience, args.TimeoutMS = timeout(ctx, opts.Timeout)
-		conn, err = s.connect(ctx, lane, &args, patience)
+		conn, err = s.connect(ctx, lane, &args, patience, &opts)
 		if errors.Is(err, ErrNotConnected) { // it was sent: no next session
 			cut, err = err, nil
 		}
@@ -115,7 +129,7 @@ func timeout(ctx context.Context, want time.Duration) (time.Duration, *int64) {
 }
 
 // connect makes a lane a channel. It owns the lane.
-func (s *session) connect(ctx context.Context, lane channel.Lane, args *control.ConnectArgs, patience time.Duration) (*channel.Conn, error) {
+func (s *session) connect(ctx context.Context, lane channel.Lane, args *control.ConnectArgs, patience time.Duration, opts *OpenOptions) (*channel.Conn, error) {
 	var res control.ConnectResult
 	if err := ask(ctx, lane, patience+graceTimeout, control.MethodConnect, args, &res); err != nil {
 		if _, answered := errors.AsType[*Error](err); answered {
@@ -130,14 +144,22 @@ func (s *session) connect(ctx context.Context, lane channel.Lane, args *control.
 		lane.Abort()
 		return nil, fmt.Errorf("%w: %w", errAnswer, err)
 	}
-	return channel.NewConn(s.adopt(lane, id), channel.Info{
+	info := channel.Info{
 		ID:      id,
 		Key:     res.Peer.ID,
 		Session: res.Peer.Session,
 		Name:    args.To,
 		Epoch:   res.Peer.Epoch,
 		Caller:  true,
-	}), nil
+		Sealed:  args.Sealed,
+	}
+	e := s.adopt(lane, &info)
+	sealed, err := e.prepare(ctx, args, &res, opts)
+	if err != nil {
+		e.Abort()
+		return nil, err
+	}
+	return channel.NewConn(sealed, info), nil
 }
 
 // unanswered says what became of a connect without a proper answer: given up,

@@ -24,6 +24,7 @@ func (c *Client) run(s *session) {
 		s = c.reconnect(&pause, cause)
 	}
 	c.mu.Lock()
+	c.over = true
 	c.failLocked(errClosed, errClosed) // unless NoReconnect has said why
 	cause, err := c.cause, c.err
 	c.mu.Unlock()
@@ -51,6 +52,7 @@ func (c *Client) outlive(s *session) error {
 		cause = errGoAway
 	}
 	c.withdraw(s, cause)
+	c.armLease()
 	c.bury(s)
 	s.close()
 	c.log.Info("disconnected", "session", s.me.Session, "err", cause)
@@ -86,6 +88,7 @@ func (c *Client) reconnect(pause *backoff, err error) *session {
 		c.mu.Lock()
 		c.coming = s
 		c.mu.Unlock()
+		c.adoptAll(s)
 		c.restore(s)
 		c.publish(s)
 		return s

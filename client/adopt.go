@@ -1,0 +1,107 @@
+package client
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/cad2f06c/switchboard/channel"
+	"github.com/cad2f06c/switchboard/internal/control"
+)
+
+// adoptMost is how many channels one channel.adopt names; its body stays far
+// below the server's limit.
+const adoptMost = 100
+
+// movedEnds returns the ends that live on links of their own.
+func (c *Client) movedEnds() []*end {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var moved []*end
+	for _, e := range c.ends {
+		for ; e != nil; e = e.next {
+			if e.moved() {
+				moved = append(moved, e)
+			}
+		}
+	}
+	return moved
+}
+
+// moved reports whether the end is on a link, and not over.
+func (e *end) moved() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.kind != "" && !(e.readOver && e.writeOver)
+}
+
+// armLease gives the channels that have moved a minute without a control
+// session (PROTOCOL.md §8): nobody could revoke them.
+func (c *Client) armLease() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.lease == nil {
+		c.lease = time.AfterFunc(leaseFor, c.leaseOver)
+	}
+}
+
+// renewLease ends the minute: there is a session again.
+func (c *Client) renewLease() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.lease != nil {
+		c.lease.Stop()
+		c.lease = nil
+	}
+}
+
+// leaseOver ends what nobody can revoke any more.
+func (c *Client) leaseOver() {
+	for _, e := range c.movedEnds() {
+		e.mu.Lock()
+		survive := e.survive
+		e.mu.Unlock()
+		if !survive {
+			c.log.Warn("channel ended: no control session for a minute", "channel", e.id)
+			e.path.Break(channel.ErrLinkLost)
+		}
+	}
+}
+
+// adoptAll tells the server of a new session which direct channels still live,
+// and ends those that it does not want. It is called before the session is
+// anybody else's.
+func (c *Client) adoptAll(s *session) {
+	ctx, cancel := context.WithTimeout(s.ctx, setupTimeout)
+	defer cancel()
+	for ends := range slices.Chunk(c.movedEnds(), adoptMost) {
+		if !s.adoptThese(ctx, ends) {
+			return // the lease runs on: the next session tries again
+		}
+	}
+	c.renewLease()
+}
+
+func (s *session) adoptThese(ctx context.Context, ends []*end) bool {
+	args := control.AdoptArgs{Channels: make([]control.Adopt, len(ends))}
+	for i, e := range ends {
+		role := control.RoleCallee
+		if e.caller {
+			role = control.RoleCaller
+		}
+		args.Channels[i] = control.Adopt{Channel: e.id.String(), Peer: e.peer, Role: role, Name: e.name, Link: string(e.Link())}
+	}
+	var res control.AdoptResult
+	if err := s.call(ctx, control.MethodChannelAdopt, args, &res); err != nil {
+		s.log.Warn("direct channels not adopted", "channels", len(ends), "err", err)
+		return false
+	}
+	for _, e := range ends {
+		if slices.Contains(res.Drop, e.id.String()) {
+			s.log.Info("direct channel dropped by the server", "channel", e.id)
+			e.setReason(string(control.NotAllowed))
+			e.path.Break(channel.ErrLinkLost)
+		}
+	}
+	return true
+}

@@ -1,0 +1,225 @@
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net"
+	"slices"
+	"time"
+
+	"github.com/cad2f06c/switchboard/channel"
+	"github.com/cad2f06c/switchboard/internal/control"
+	"github.com/cad2f06c/switchboard/internal/mux"
+)
+
+// kindsOf returns which of the asked kinds we serve, as a callee or a caller.
+func (c *Client) kindsOf(asked []string) []channel.Kind {
+	var kinds []channel.Kind
+	for _, k := range c.kinds() {
+		if slices.Contains(asked, string(k)) {
+			kinds = append(kinds, k)
+		}
+	}
+	return kinds
+}
+
+// kinds are the kinds of links that this client makes, in order.
+func (c *Client) kinds() []channel.Kind {
+	all := []channel.Kind{channel.Unix, channel.Net}
+	if c.cfg.DirectKinds == nil {
+		return all
+	}
+	return slices.DeleteFunc(all, func(k channel.Kind) bool { return !slices.Contains(c.cfg.DirectKinds, k) })
+}
+
+// listenFor opens what a caller may dial for one attempt.
+func (e *end) listenFor(ask *control.LinkAsk) (*channel.LinkListener, control.LinkAnswer, error) {
+	c := e.s.c
+	kinds := c.kindsOf(ask.Kinds)
+	if c.cfg.Direct == DirectNever || len(kinds) == 0 {
+		return nil, control.LinkAnswer{}, control.Unavailable.With("no direct links here")
+	}
+	a := channel.Attempt{
+		Network: c.cfg.NetworkKey,
+		Key:     c.cfg.Key,
+		Channel: e.id,
+		Secret:  ask.Secret,
+		Peer:    e.peer,
+	}
+	if ask.UID != nil {
+		a.UID = *ask.UID
+	} else {
+		kinds = slices.DeleteFunc(kinds, func(k channel.Kind) bool { return k == channel.Unix })
+	}
+	var host string
+	if tcp, ok := e.s.conn.LocalAddr().(*net.TCPAddr); ok {
+		host = tcp.IP.String() // where the server sees us
+		if tcp.Zone != "" {
+			host += "%" + tcp.Zone
+		}
+	}
+	ln, err := a.Listen(kinds, channel.ListenOptions{Host: host})
+	if err != nil {
+		e.s.log.Debug("no direct link", "channel", e.id, "err", err)
+		return nil, control.LinkAnswer{}, control.Unavailable.With("no direct link can be listened for")
+	}
+	return ln, control.LinkAnswer{Unix: ln.Unix(), Net: ln.Port()}, nil
+}
+
+// awaitLink waits for the caller, and moves the channel to its link. It
+// returns when that is done.
+func (e *end) awaitLink(ctx context.Context, ln *channel.LinkListener, survive bool) error {
+	if !e.await(ln) {
+		return errClosed
+	}
+	defer e.await(nil)
+	registered := false
+	conn, err := ln.Accept(ctx, func() bool {
+		registered = e.path.Register()
+		return registered
+	})
+	if err != nil {
+		if registered {
+			e.path.Unregister()
+		}
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, markFor)
+	defer cancel()
+	kind := channel.Net
+	if _, ok := conn.NetConn().(*net.UnixConn); ok {
+		kind = channel.Unix
+	}
+	if err := e.path.Move(ctx, conn); err != nil {
+		return err
+	}
+	e.hasMoved(kind, survive)
+	return nil
+}
+
+// await notes the listener that is to be closed with the end, or nil. It
+// reports false, and closes it, if the end is over.
+func (e *end) await(ln *channel.LinkListener) bool {
+	e.mu.Lock()
+	over := e.forgotten
+	e.ln = ln
+	e.mu.Unlock()
+	if over && ln != nil {
+		ln.Close()
+	}
+	return !over
+}
+
+// channelLink serves channel.link: another attempt for a channel that is
+// relayed.
+func (s *session) channelLink(args []json.RawMessage) (any, error) {
+	var a control.ChannelLinkArgs
+	if err := control.Decode(args, &a); err != nil {
+		return nil, err
+	}
+	e := s.findEnd(a.Channel)
+	if e == nil || e.path == nil || e.caller {
+		return nil, control.NotFound.With("no such channel here")
+	}
+	if stage, _, _ := e.path.Stage(); stage != channel.Relayed {
+		return nil, control.Unavailable.With("the channel has moved")
+	}
+	ln, answer, err := e.listenFor(&a.Direct)
+	if err != nil {
+		return nil, err
+	}
+	if !s.c.spawn(func() {
+		if err := e.awaitLink(s.c.ctx, ln, a.Direct.Survive); err != nil {
+			s.log.Debug("channel not moved", "channel", e.id, "err", err)
+		}
+	}) {
+		ln.Close()
+		return nil, control.Unavailable.With("closing")
+	}
+	return control.ChannelLinkResult{Direct: answer}, nil
+}
+
+// findEnd returns this session's callee end of a channel.
+func (s *session) findEnd(text string) *end {
+	id, err := channel.ParseID(text)
+	if err != nil {
+		return nil
+	}
+	s.c.mu.Lock()
+	defer s.c.mu.Unlock()
+	for e := s.c.ends[id]; e != nil; e = e.next {
+		if e.s == s && !e.caller {
+			return e
+		}
+	}
+	return nil
+}
+
+// acceptSlow takes up an offer that asks for more than a lane: a direct link
+// at once, a seal. It answers, and delivers the channel when it is ready.
+func (s *session) acceptSlow(stream *mux.Stream, req int32, o *offer, l *Listener) {
+	e := s.adopt(stream, &o.info)
+	res := control.OfferResult{Sealed: o.sealed}
+	var ln *channel.LinkListener
+	if o.direct != nil {
+		var answer control.LinkAnswer
+		var err error
+		if ln, answer, err = e.listenFor(o.direct); err == nil {
+			res.Direct, res.Require = &answer, o.require
+		}
+	}
+	err := sendAnswer(stream, flagsRequest, req, res)
+	if err == nil {
+		err = stream.SetDeadline(time.Time{})
+	}
+	if err == nil && o.require && !res.Require {
+		err = control.Unavailable // the server has read the same, and ends the lane
+	}
+	if err == nil {
+		err = s.ready(e, o, l, ln)
+	} else if ln != nil {
+		ln.Close()
+	}
+	if err != nil {
+		s.log.Debug("offer came to nothing", "channel", o.info.ID, "name", o.info.Name, "err", err)
+		l.unreserve()
+		e.Abort()
+	}
+}
+
+// ready makes an accepted channel what it was agreed to be, and delivers it.
+func (s *session) ready(e *end, o *offer, l *Listener, ln *channel.LinkListener) error {
+	ctx := s.c.ctx
+	if ln != nil && o.require {
+		ctx, cancel := context.WithTimeout(ctx, markFor)
+		defer cancel()
+		if err := e.awaitLink(ctx, ln, o.direct.Survive); err != nil {
+			return err
+		}
+	} else if ln != nil && !s.c.spawn(func() {
+		if err := e.awaitLink(ctx, ln, o.direct.Survive); err != nil {
+			s.log.Debug("channel not moved", "channel", e.id, "err", err)
+		}
+	}) {
+		ln.Close()
+		return errClosed
+	}
+	lane := channel.Lane(e)
+	if o.sealed {
+		ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+		defer cancel()
+		var err error
+		lane, err = channel.Seal(ctx, e, channel.SealConfig{
+			Key: s.c.cfg.Key, Network: s.c.cfg.NetworkKey, Channel: e.id, To: o.info.Name, Peer: e.peer,
+		})
+		if errors.Is(err, channel.ErrPeer) {
+			err = errors.Join(PeerMismatch, err)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	l.deliver(channel.NewConn(lane, o.info))
+	return nil
+}
