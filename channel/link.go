@@ -13,7 +13,7 @@ import (
 // Kind is a kind of direct link.
 type Kind string
 
-// The kinds, in order of preference (PROTOCOL.md §7).
+// The kinds, in order of preference (PROTOCOL.md §10).
 const (
 	FD   Kind = "fd"   // a socketpair of the server's, one end passed to each peer
 	Unix Kind = "unix" // a Unix socket of the callee's
@@ -73,7 +73,7 @@ func (a *Attempt) check(caller bool) error {
 
 // config is that of a handshake over a link of one kind: in the clear on a Unix
 // socket, boxed on TCP, and the purpose key of the attempt in place of the
-// network's in either (PROTOCOL.md §7.3).
+// network's in either (PROTOCOL.md §10).
 func (a *Attempt) config(kind Kind) *shs.Config {
 	cfg := &shs.Config{Key: a.Key}
 	network := a.Network

@@ -3,7 +3,7 @@ package channel
 import "encoding/binary"
 
 // move is what one end of a channel knows of its move from the lane to a link
-// (PROTOCOL.md §8). It is pure: the Path tells it what happened, in the order
+// (PROTOCOL.md §10). It is pure: the Path tells it what happened, in the order
 // in which it happened at this end, and does what it says.
 //
 // Each direction moves by itself. A mark at the head of the link says how many

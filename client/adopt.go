@@ -36,7 +36,7 @@ func (e *end) moved() bool {
 }
 
 // armLease gives the channels that have moved a minute without a control
-// session (PROTOCOL.md §8): nobody could revoke them.
+// session (PROTOCOL.md §10): nobody could revoke them.
 func (c *Client) armLease() {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -13,7 +13,7 @@ import (
 )
 
 // Direct says whether a channel may leave the server for a direct link between
-// its two ends (PROTOCOL.md §8).
+// its two ends (PROTOCOL.md §10).
 type Direct uint8
 
 // The choices.

@@ -9,7 +9,7 @@ import (
 	"github.com/cad2f06c/switchboard/shs"
 )
 
-// Kinds of direct links, in order of preference (PROTOCOL.md §8). Whoever reads
+// Kinds of direct links, in order of preference (PROTOCOL.md §10). Whoever reads
 // a list of kinds skips those that it does not know.
 const (
 	KindFD   = "fd"
