@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -44,7 +45,7 @@ func TestSealMismatch(t *testing.T) {
 				tt.change(&ca, &cb)
 				x, y, xerr, yerr := sealBoth(t.Context(), a, b, ca, cb)
 				if x != nil || y != nil || xerr == nil || yerr == nil || tt.caller != nil && !errors.Is(xerr, tt.caller) || tt.callee != nil && !errors.Is(yerr, tt.callee) {
-					t.Errorf("got %v and %v", xerr, yerr)
+					t.Fatalf("got %v and %v", xerr, yerr)
 				}
 				if tt.caller == mux.ErrReset && errors.Is(xerr, channel.ErrPeer) {
 					t.Errorf("the caller takes it for another key: %v", xerr)
@@ -344,7 +345,8 @@ func TestSealResetBehindGoodbye(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			a, b := sealPipes()
 			m := &meddler{Lane: a, at: -1, cut: -1, hold: make(chan struct{})}
-			x, y := sealed(t, m, b)
+			theirs := &endings{Lane: b, hold: make(chan struct{})}
+			x, y := sealed(t, m, theirs)
 			done, read := make(chan struct{}), make(chan error)
 			go func() { x.CloseWrite(); close(done) }()
 			go func() {
@@ -353,17 +355,79 @@ func TestSealResetBehindGoodbye(t *testing.T) {
 			}()
 			synctest.Wait()
 			want := io.ErrUnexpectedEOF
+			closed := make(chan struct{})
 			if ours {
 				want = net.ErrClosed
-				y.Close()
+				go func() { y.Close(); close(closed) }()
 			} else {
 				a.Abort()
+				close(closed)
 			}
-			if err := <-read; !errors.Is(err, want) {
+			if err := <-read; !errors.Is(err, want) || errors.Is(err, os.ErrDeadlineExceeded) {
 				t.Errorf("got %v, want %v", err, want)
 			}
+			close(theirs.hold)
 			close(m.hold)
 			<-done
+			<-closed
+			x.Abort()
+			y.Abort()
+		})
+	}
+}
+
+// endings is a lane that notes how it was ended.
+type endings struct {
+	channel.Lane
+	hold chan struct{} // Close waits for it, unless it is nil
+	mu   sync.Mutex
+	how  []string
+}
+
+func (e *endings) note(how string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.how = append(e.how, how)
+}
+
+func (e *endings) CloseWrite() error { e.note("half"); return e.Lane.CloseWrite() }
+func (e *endings) Abort() error      { e.note("abort"); return e.Lane.Abort() }
+func (e *endings) Close() error {
+	if e.hold != nil {
+		<-e.hold
+	}
+	e.note("close")
+	return e.Lane.Close()
+}
+
+// TestSealLaneEnds: what the lane below is told.
+func TestSealLaneEnds(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		do   func(x channel.Lane)
+		want string
+	}{
+		{"half-close", func(x channel.Lane) { x.CloseWrite() }, "half"},
+		{"close", func(x channel.Lane) { x.Close(); x.Close() }, "close"},
+		{"half-close, close", func(x channel.Lane) { x.CloseWrite(); x.Close() }, "half close"},
+		{"abort", func(x channel.Lane) { x.Abort() }, "abort"},
+		{"close, abort", func(x channel.Lane) { x.Close(); x.Abort() }, "close abort"},
+		{"close when nobody reads", func(x channel.Lane) {
+			x.SetWriteDeadline(time.Now().Add(time.Second))
+			x.Write(make([]byte, 1<<20))
+			x.Close()
+		}, "abort"},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			a, b := sealPipes()
+			lane := &endings{Lane: a}
+			x, y := sealed(t, lane, b)
+			tt.do(x)
+			lane.mu.Lock()
+			if got := strings.Join(lane.how, " "); got != tt.want {
+				t.Errorf("%s: the lane was told %q, want %q", tt.name, got, tt.want)
+			}
+			lane.mu.Unlock()
 			x.Abort()
 			y.Abort()
 		})
