@@ -95,7 +95,8 @@ func parseHostPort(s string) (netip.AddrPort, error) {
 		return netip.AddrPort{}, fmt.Errorf("%w: another spelling of %v", errAddr, ap)
 	case ap.Port() < minLinkPort:
 		return netip.AddrPort{}, fmt.Errorf("%w: port %d is below %d", errAddr, ap.Port(), minLinkPort)
-	case ip.Zone() != "", ip.Is4In6(), ip.IsUnspecified(), ip.IsMulticast(), ip.IsLinkLocalUnicast():
+	case ip.Zone() != "", ip.Is4In6(), ip.IsUnspecified(), ip.IsMulticast(), ip.IsLinkLocalUnicast(),
+		ip == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
 		return netip.AddrPort{}, fmt.Errorf("%w: %v is not the address of one machine", errAddr, ip)
 	}
 	return ap, nil

@@ -354,13 +354,16 @@ func TestLinkEnds(t *testing.T) {
 // of it: whoever got a link has to have it, and nothing else may be left.
 func TestLinkEndsRace(t *testing.T) {
 	dir := tidy(t)
-	both, none := 0, 0
-	for i := range 200 {
+	const rounds, free = 124, 4
+	took := time.Hour // of an attempt that nobody ends: the shortest of the first four
+	var links, nothing, lost int
+	for i := range rounds {
 		caller, callee := attempts()
 		kind := linkKinds[i%2]
 		l := listenLink(t, callee, dir, linkKinds...)
 		addr := addrOf(l, kind)
 		ctx, cancel := context.WithCancel(t.Context())
+		begin := time.Now()
 		a := accept(ctx, l, true)
 		var wg sync.WaitGroup
 		wg.Go(func() {
@@ -368,25 +371,34 @@ func TestLinkEndsRace(t *testing.T) {
 				link.Abort()
 			}
 		})
-		wg.Go(func() {
-			<-time.After(time.Duration(i/4) * 50 * time.Microsecond)
-			if i%4 < 2 {
-				l.Close()
-			} else {
-				cancel()
-			}
-		})
+		if i >= free {
+			wg.Go(func() {
+				<-time.After(took * 2 * time.Duration(i-free) / (rounds - free))
+				if i%4 < 2 {
+					l.Close()
+				} else {
+					cancel()
+				}
+			})
+		}
 		<-a.done
 		wg.Wait()
 		cancel()
+		if i < free {
+			took = min(took, time.Since(begin))
+		}
 		l.Close()
 		switch {
-		case a.link != nil:
+		case a.link != nil && a.registered == 1 && a.err == nil:
 			a.link.Abort()
-			both++
-		case a.registered == 0:
-			none++
+			links++
+		case a.link == nil && a.registered == 0 && a.err != nil:
+			nothing++
+		case a.link == nil && a.registered == 1 && errors.Is(a.err, context.Canceled):
+			lost++
+		default:
+			t.Errorf("%v and %v, registered %d times", a.link, a.err, a.registered)
 		}
 	}
-	t.Logf("%d links, %d times nothing", both, none)
+	t.Logf("within %v: %d links, %d times nothing, %d lost after they were registered", took*2, links, nothing, lost)
 }
