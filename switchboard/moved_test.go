@@ -1,0 +1,448 @@
+package switchboard
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cad2f06c/switchboard/channel"
+	"github.com/cad2f06c/switchboard/shs"
+	"pgregory.net/rapid"
+)
+
+var (
+	keyA, keyB, keyX = shs.PublicKey{1}, shs.PublicKey{2}, shs.PublicKey{9}
+	theOne           = channel.ID{1}
+)
+
+// text is the state of a channel: that of both ends, s if it may survive, c if
+// it is closing.
+func (b *movedBooks) text(id channel.ID) string {
+	m := b.channels[id]
+	if m == nil {
+		return "--"
+	}
+	s := ""
+	for _, e := range m.ends {
+		s += map[endState]string{endBound: "B", endAway: "A", endLost: "L", endDone: "D"}[e.state]
+	}
+	if m.survive {
+		s += "s"
+	}
+	if m.closing {
+		s += "c"
+	}
+	return s
+}
+
+// in makes books that hold one channel in a state. The caller's end has key A
+// and session 1, the callee's B and 2.
+func in(now time.Time, state string) *movedBooks {
+	b := newMovedBooks(100)
+	m := &moved{id: theOne, survive: strings.Contains(state, "s")}
+	for r, key := range []shs.PublicKey{keyA, keyB} {
+		m.ends[r] = movedEnd{key: key, far: true, session: uint64(r + 1)}
+		if state[r] == 'D' {
+			m.ends[r].state, m.ends[r].session = endDone, 0
+		}
+	}
+	b.enter(now, m)
+	for r := range m.ends {
+		if state[r] == 'L' {
+			b.gone(now.Add(-movedHold), uint64(r+1))
+			b.expire(now)
+		}
+	}
+	for r := range m.ends {
+		if state[r] == 'A' {
+			b.gone(now, uint64(r+1))
+		}
+	}
+	if strings.Contains(state, "c") {
+		b.close(theOne, "test")
+	}
+	return &b
+}
+
+// movedEvents are what can happen to the caller's end, or to the channel. They
+// report whether the books agreed, and who is told.
+var movedEvents = []struct {
+	name string
+	do   func(b *movedBooks, now time.Time) (bool, []notice)
+}{
+	{"closed", func(b *movedBooks, _ time.Time) (bool, []notice) { return b.closed(theOne, 1, keyA), nil }},
+	{"stranger", func(b *movedBooks, _ time.Time) (bool, []notice) { return b.closed(theOne, 9, keyX), nil }},
+	{"gone", func(b *movedBooks, now time.Time) (bool, []notice) { return true, b.gone(now, 1) }},
+	{"adopt", func(b *movedBooks, now time.Time) (bool, []notice) {
+		return b.adopt(now, adoption{id: theOne, peer: keyB, session: 3, key: keyA, survive: b.survives()}), nil
+	}},
+	{"forged", func(b *movedBooks, now time.Time) (bool, []notice) {
+		return b.adopt(now, adoption{id: theOne, peer: keyB, session: 9, key: keyX}), nil
+	}},
+	{"no peer", func(b *movedBooks, now time.Time) (bool, []notice) {
+		return b.adopt(now, adoption{id: theOne, peer: keyX, session: 3, key: keyA}), nil
+	}},
+	{"role", func(b *movedBooks, now time.Time) (bool, []notice) {
+		return b.adopt(now, adoption{id: theOne, role: roleCallee, peer: keyB, session: 3, key: keyA}), nil
+	}},
+	{"deny", func(b *movedBooks, now time.Time) (bool, []notice) {
+		return true, b.deny(adoption{id: theOne, peer: keyB, session: 3, key: keyA}, "x")
+	}},
+	{"close", func(b *movedBooks, _ time.Time) (bool, []notice) {
+		tell, ok := b.close(theOne, "x")
+		return ok, tell
+	}},
+	{"revoke", func(b *movedBooks, _ time.Time) (bool, []notice) {
+		return true, b.revoke(func(key shs.PublicKey, far bool) bool { return far && key == keyA }, "x")
+	}},
+	{"60 s", func(b *movedBooks, now time.Time) (bool, []notice) {
+		before := b.text(theOne)
+		if tell := b.expire(now.Add(movedHold - 1)); len(tell) > 0 || b.text(theOne) != before {
+			return false, tell // too early
+		}
+		return true, b.expire(now.Add(movedHold))
+	}},
+}
+
+func (b *movedBooks) survives() bool { return b.channels[theOne] != nil && b.channels[theOne].survive }
+
+// movedTable is every event in every state: what the state is then; ! if the
+// event was refused; the sessions that are told.
+const movedTable = `
+state closed stranger gone   adopt  forged no_peer role  deny     close    revoke   60_s
+BB    DB     BB!      AB     BB     BB!    BB!     BB!   --+1+2   --+1+2   --+1+2   BB
+AB    DB     AB!      AB     BB     AB!    AB!     AB!   --+2     ADc+2    ADc+2    --+2
+BA    DA     BA!      AA     BA     BA!    BA!     BA!   DAc+1    DAc+1    DAc+1    --+1
+AA    DA     AA!      AA     BA     AA!    AA!     AA!   DAc      AAc      AAc      --
+DB    DB!    DB!      DB     DB!    DB!    DB!     DB!   DB       --+2     --+2     DB
+BD    --     BD!      AD     BD     BD!    BD!     BD!   --+1     --+1     --+1     BD
+DA    DA!    DA!      DA     DA!    DA!    DA!     DA!   DA       DAc      DAc      --
+AD    --     AD!      AD     BD     AD!    AD!     AD!   --       ADc      ADc      --
+AAc   DAc    AAc!     AAc    DAc!   AAc!   AAc!    AAc!  DAc      AAc!     AAc      --
+ADc   --     ADc!     ADc    --!    ADc!   ADc!    ADc!  --       ADc!     ADc      --
+DAc   DAc!   DAc!     DAc    DAc!   DAc!   DAc!    DAc!  DAc      DAc!     DAc      --
+BBs   DBs    BBs!     ABs    BBs    BBs!   BBs!    BBs!  --+1+2   --+1+2   --+1+2   BBs
+ABs   DBs    ABs!     ABs    BBs    ABs!   ABs!    ABs!  --+2     ADsc+2   ADsc+2   LBs
+LBs   DBs    LBs!     LBs    BBs    LBs!   LBs!    LBs!  --+2     --+2     --+2     LBs
+BLs   --     BLs!     ALs    BLs    BLs!   BLs!    BLs!  --+1     --+1     --+1     BLs
+LAs   DAs    LAs!     LAs    BAs    LAs!   LAs!    LAs!  DAsc     DAsc     DAsc     --
+ALs   --     ALs!     ALs    BLs    ALs!   ALs!    ALs!  --       ADsc     ADsc     --
+AAs   DAs    AAs!     AAs    BAs    AAs!   AAs!    AAs!  DAsc     AAsc     AAsc     --
+BDs   --     BDs!     ADs    BDs    BDs!   BDs!    BDs!  --+1     --+1     --+1     BDs
+ADs   --     ADs!     ADs    BDs    ADs!   ADs!    ADs!  --       ADsc     ADsc     --
+--    --!    --!      --     BA     BA     BA      AB    --       --!      --       --
+`
+
+func TestMovedTable(t *testing.T) {
+	now := time.Unix(1000, 0)
+	rows := strings.Split(strings.TrimSpace(movedTable), "\n")
+	if n := len(strings.Fields(rows[0])); n != len(movedEvents)+1 {
+		t.Fatalf("%d columns for %d events", n, len(movedEvents))
+	}
+	for _, row := range rows[1:] {
+		cells := strings.Fields(row)
+		for i, ev := range movedEvents {
+			var b *movedBooks
+			if cells[0] == "--" {
+				empty := newMovedBooks(100)
+				b = &empty
+			} else if b = in(now, cells[0]); b.text(theOne) != cells[0] {
+				t.Fatalf("made %s, want %s", b.text(theOne), cells[0])
+			}
+			ok, tell := ev.do(b, now)
+			got := b.text(theOne)
+			if !ok {
+				got += "!"
+			}
+			slices.SortFunc(tell, func(x, y notice) int { return int(x.session) - int(y.session) })
+			for _, n := range tell {
+				got += fmt.Sprintf("+%d", n.session)
+				if n.id != theOne || n.reason == "" {
+					t.Errorf("%s, %s: notice %+v", cells[0], ev.name, n)
+				}
+			}
+			if got != cells[i+1] {
+				t.Errorf("%s, %s: got %s, want %s", cells[0], ev.name, got, cells[i+1])
+			}
+			b.check(t)
+		}
+	}
+}
+
+// check holds the books' parts to one another.
+func (b *movedBooks) check(t interface {
+	Helper()
+	Fatalf(string, ...any)
+}) {
+	t.Helper()
+	of := make(map[uint64]map[channel.ID]struct{})
+	absent := make(map[shs.PublicKey]int)
+	away := 0
+	for id, m := range b.channels {
+		for _, e := range m.ends {
+			if (e.state == endBound) != (e.session != 0) || (e.state == endAway) != (e.due != nil) ||
+				(e.state == endAway || e.state == endLost) != (e.payer != nil) || m.closing && (e.state == endBound || e.state == endLost) {
+				t.Fatalf("%s: end %+v", b.text(id), e)
+			}
+			if e.payer != nil {
+				absent[*e.payer]++
+			}
+			if e.due != nil {
+				away++
+			}
+			if e.session != 0 {
+				if of[e.session] == nil {
+					of[e.session] = make(map[channel.ID]struct{})
+				}
+				of[e.session][id] = struct{}{}
+			}
+		}
+	}
+	if away != b.due.Len() || !maps.Equal(absent, b.absent) || !maps.EqualFunc(of, b.of, func(x, y map[channel.ID]struct{}) bool { return maps.Equal(x, y) }) {
+		t.Fatalf("%d away in a list of %d, absent %v counted %v, sessions %v noted %v", away, b.due.Len(), absent, b.absent, of, b.of)
+	}
+}
+
+// A channel may have both its ends at one session, and of one key.
+func TestMovedToOneself(t *testing.T) {
+	now := time.Unix(1000, 0)
+	b := newMovedBooks(1)
+	m := &moved{id: theOne}
+	for r := range m.ends {
+		m.ends[r] = movedEnd{key: keyA, session: 1}
+	}
+	b.enter(now, m)
+	b.check(t)
+	if b.room(1) {
+		t.Error("a session with one channel has room for another")
+	}
+	b.gone(now, 1)
+	for _, r := range []role{roleCallee, roleCaller} {
+		if !b.adopt(now, adoption{id: theOne, role: r, peer: keyA, session: 2, key: keyA}) {
+			t.Errorf("end %d is not adopted", r)
+		}
+		b.check(t)
+	}
+	if !b.closed(theOne, 2, keyA) || b.text(theOne) != "DB" || !b.closed(theOne, 2, keyA) || b.text(theOne) != "--" {
+		t.Errorf("after both ends: %s", b.text(theOne))
+	}
+	b.check(t)
+}
+
+// A session has so many channels, and a key so many ends without a session.
+func TestMovedLimits(t *testing.T) {
+	now := time.Unix(1000, 0)
+	b := newMovedBooks(2)
+	id := func(i int) channel.ID { return channel.ID{byte(i), 7} }
+	session, n := uint64(1), 0
+	for ; n < 20; n++ { // each in a session of its own
+		session++
+		if !b.adopt(now, adoption{id: id(n), peer: keyB, session: session, key: keyA}) {
+			break
+		}
+	}
+	if n != maxAbsent*2 {
+		t.Errorf("%d channels on one key's word, want %d", n, maxAbsent*2)
+	}
+	if !b.adopt(now, adoption{id: id(0), role: roleCallee, peer: keyA, session: 100, key: keyB}) ||
+		!b.adopt(now, adoption{id: id(50), peer: keyB, session: session, key: keyA}) {
+		t.Error("a channel that both ends have counts as one on a word")
+	}
+	if !b.adopt(now, adoption{id: id(1), role: roleCallee, peer: keyA, session: 100, key: keyB}) ||
+		b.adopt(now, adoption{id: id(2), role: roleCallee, peer: keyA, session: 100, key: keyB}) {
+		t.Error("a session has not room for two channels, or for three")
+	}
+	if tell := b.gone(now, 3); len(tell) > 0 || b.text(id(1)) != "AB" { // there is one place
+		t.Errorf("told %v, state %s", tell, b.text(id(1)))
+	}
+	tell := b.gone(now, 2) // and now none
+	if len(tell) != 1 || tell[0].session != 100 || tell[0].id != id(0) || b.text(id(0)) != "--" {
+		t.Errorf("told %v, state %s", tell, b.text(id(0)))
+	}
+	b.check(t)
+}
+
+// modelEnd and model are the same rules written plainly: nothing is removed, and
+// every question looks at everything.
+type modelEnd struct {
+	key     shs.PublicKey
+	session uint64
+	since   time.Time // without a session
+	done    bool
+}
+
+type model map[channel.ID]*struct {
+	ends            [2]modelEnd
+	survive, closed bool
+}
+
+func (m model) alive(id channel.ID, now time.Time) bool {
+	c := m[id]
+	if c == nil {
+		return false
+	}
+	for _, e := range c.ends {
+		if !e.done && (e.session != 0 || now.Sub(e.since) < movedHold) {
+			return true
+		}
+	}
+	return false
+}
+
+// tick ends what has waited too long, and returns who is told.
+func (m model) tick(now time.Time) (tell []string) {
+	for id, c := range m {
+		for r := range c.ends {
+			e := &c.ends[r]
+			if e.done || e.session != 0 || now.Sub(e.since) < movedHold || c.survive && !c.closed {
+				continue
+			}
+			e.done = true
+			if c.closed {
+				continue
+			}
+			c.closed = true
+			for r := range c.ends {
+				if o := &c.ends[r]; o.session != 0 {
+					tell = append(tell, fmt.Sprint(o.session, id))
+					*o = modelEnd{key: o.key, done: true}
+				}
+			}
+		}
+	}
+	for id := range m {
+		if !m.alive(id, now) {
+			delete(m, id)
+		}
+	}
+	return tell
+}
+
+func TestMovedModel(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		now := time.Unix(1000, 0)
+		books, mod := newMovedBooks(1000), make(model)
+		keyOf := func(session uint64) shs.PublicKey { return shs.PublicKey{byte(session % 3)} }
+		anyID := rapid.Custom(func(t *rapid.T) channel.ID { return channel.ID{byte(rapid.IntRange(1, 3).Draw(t, "id"))} })
+		anySession := rapid.Uint64Range(1, 6)
+		anyRole := rapid.Custom(func(t *rapid.T) role { return role(rapid.IntRange(0, 1).Draw(t, "role")) })
+		same := func(what string, got, want any) {
+			if fmt.Sprint(got) != fmt.Sprint(want) {
+				t.Fatalf("%s: got %v, the model says %v", what, got, want)
+			}
+		}
+		t.Repeat(map[string]func(*rapid.T){
+			"move": func(t *rapid.T) {
+				id, a, b, survive := anyID.Draw(t, "id"), anySession.Draw(t, "a"), anySession.Draw(t, "b"), rapid.Bool().Draw(t, "survive")
+				if mod[id] != nil {
+					t.Skip("no id comes twice")
+				}
+				m := &moved{id: id, survive: survive}
+				m.ends[0] = movedEnd{key: keyOf(a), session: a}
+				m.ends[1] = movedEnd{key: keyOf(b), session: b}
+				books.enter(now, m)
+				c := mod.add(id, survive)
+				c[0], c[1] = modelEnd{key: keyOf(a), session: a}, modelEnd{key: keyOf(b), session: b}
+			},
+			"adopt": func(t *rapid.T) {
+				a := adoption{id: anyID.Draw(t, "id"), role: anyRole.Draw(t, "role"), session: anySession.Draw(t, "session"),
+					survive: rapid.Bool().Draw(t, "survive"), peer: shs.PublicKey{rapid.Byte().Draw(t, "peer") % 3}}
+				a.key = keyOf(a.session)
+				same("adopt", books.adopt(now, a), mod.adopt(now, a))
+			},
+			"closed": func(t *rapid.T) {
+				id, s := anyID.Draw(t, "id"), anySession.Draw(t, "session")
+				same("closed", books.closed(id, s, keyOf(s)), mod.endClosed(id, s, keyOf(s)))
+			},
+			"gone": func(t *rapid.T) {
+				s := anySession.Draw(t, "session")
+				same("told by gone", books.gone(now, s), []notice(nil))
+				for _, c := range mod {
+					for r := range c.ends {
+						if e := &c.ends[r]; e.session == s {
+							e.session, e.since = 0, now
+						}
+					}
+				}
+			},
+			"time": func(t *rapid.T) {
+				now = now.Add(time.Duration(rapid.IntRange(1, 70).Draw(t, "seconds")) * time.Second)
+			},
+			"": func(t *rapid.T) {
+				var told []string
+				for _, n := range books.expire(now) {
+					told = append(told, fmt.Sprint(n.session, n.id))
+				}
+				want := mod.tick(now)
+				slices.Sort(told)
+				slices.Sort(want)
+				same("told", told, want)
+				same("number", len(books.channels), len(mod))
+				for id := range books.channels {
+					if mod[id] == nil {
+						t.Fatalf("%v is in the books only", id)
+					}
+				}
+				if next := books.next(); !next.IsZero() && !next.After(now) {
+					t.Fatalf("something is due at %v, it is %v", next, now)
+				}
+				books.check(t)
+			},
+		})
+	})
+}
+
+func (m model) add(id channel.ID, survive bool) *[2]modelEnd {
+	c := &struct {
+		ends            [2]modelEnd
+		survive, closed bool
+	}{survive: survive}
+	m[id] = c
+	return &c.ends
+}
+
+func (m model) adopt(now time.Time, a adoption) bool {
+	c := m[a.id]
+	if c == nil {
+		ends := m.add(a.id, a.survive)
+		ends[a.role] = modelEnd{key: a.key, session: a.session}
+		ends[a.role.other()] = modelEnd{key: a.peer, since: now}
+		return true
+	}
+	e := &c.ends[a.role]
+	if e.key != a.key || c.ends[a.role.other()].key != a.peer || e.done {
+		return false
+	}
+	if c.closed {
+		e.done = true
+		return false
+	}
+	e.session, c.survive = a.session, a.survive
+	if o := &c.ends[a.role.other()]; o.session == 0 && !o.done && now.Sub(o.since) >= movedHold && !c.survive {
+		o.since = now
+	}
+	return true
+}
+
+func (m model) endClosed(id channel.ID, session uint64, key shs.PublicKey) bool {
+	c := m[id]
+	if c == nil {
+		return false
+	}
+	for r := range c.ends {
+		if e := &c.ends[r]; e.session == session && !e.done {
+			*e = modelEnd{key: e.key, done: true}
+			return true
+		}
+	}
+	for r := range c.ends {
+		if e := &c.ends[r]; e.session == 0 && !e.done && e.key == key {
+			e.done = true
+			return true
+		}
+	}
+	return false
+}
