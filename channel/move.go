@@ -84,11 +84,12 @@ func (m *move) link() bool {
 }
 
 // unlink notes that the link died before this end was done with the move. It
-// reports whether the channel goes on over the lane: nothing that this end
-// knows of is on the link. If the peer has gone over, its mark was lost, and
-// it resets the lane.
+// reports whether the channel goes on over the lane: no mark was written or
+// read, or both directions have ended on the lane. Behind a mark, 00 too, the
+// peer may have gone over, and may never read the link again: it would not
+// notice, and we would wait at the lane for ever.
 func (m *move) unlink() (unharmed bool) {
-	if m.out == outLink || m.out == outOver || m.marked && m.mark.more {
+	if (m.committed || m.marked) && !m.finished() {
 		return false
 	}
 	m.linked = false
