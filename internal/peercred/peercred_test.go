@@ -72,7 +72,8 @@ func TestUID(t *testing.T) {
 	ln := listen(t, "unix", filepath.Join(socketDir(t), "s"))
 	client, server := connect(t, ln)
 	me := uint32(os.Geteuid())
-	for end, conn := range map[string]net.Conn{"client": client, "server": server} {
+	wrapped := struct{ *net.UnixConn }{client.(*net.UnixConn)}
+	for end, conn := range map[string]net.Conn{"client": client, "server": server, "client, wrapped": wrapped} {
 		uid, pid, err := peercred.UID(conn)
 		if err != nil || uid != me || pid != int32(os.Getpid()) {
 			t.Errorf("at the %s: got uid %d, pid %d, %v, want %d, %d", end, uid, pid, err, me, os.Getpid())
@@ -92,7 +93,7 @@ func TestNotUnix(t *testing.T) {
 	memory, _ := net.Pipe()
 	unixClient, _ := connect(t, listen(t, "unix", filepath.Join(socketDir(t), "s")))
 	for what, conn := range map[string]net.Conn{
-		"TCP client": client, "TCP server": server, "pipe": memory, "wrapped": hidden{unixClient}, "nil": nil} {
+		"TCP client": client, "TCP server": server, "TCP client, wrapped": struct{ *net.TCPConn }{client.(*net.TCPConn)}, "pipe": memory, "wrapped": hidden{unixClient}, "nil": nil} {
 		if uid, _, err := peercred.UID(conn); !errors.Is(err, peercred.ErrNotUnix) {
 			t.Errorf("%s: got uid %d, %v, want ErrNotUnix", what, uid, err)
 		}
@@ -112,5 +113,28 @@ func TestClosed(t *testing.T) {
 	ln.Close()
 	if _, err := peercred.ListenerUID(ln); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("closed listener: got %v, want net.ErrClosed", err)
+	}
+}
+
+func BenchmarkUID(b *testing.B) {
+	client, server := net.Conn(nil), net.Conn(nil)
+	ln, err := net.Listen("unix", filepath.Join(b.TempDir(), "s"))
+	if err == nil {
+		defer ln.Close()
+		client, err = net.Dial("unix", ln.Addr().String())
+	}
+	if err == nil {
+		defer client.Close()
+		server, err = ln.Accept()
+	}
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer server.Close()
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, _, err := peercred.UID(server); err != nil {
+			b.Fatal(err)
+		}
 	}
 }

@@ -4,6 +4,7 @@ package peercred
 
 import (
 	"fmt"
+	"net"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -12,7 +13,8 @@ import (
 // onSocket runs read with the descriptor of a Unix socket.
 //
 // TCP sockets must be told apart first: asked for the peer's credentials, Linux
-// answers uid 2³²−1 without an error.
+// answers uid 2³²−1 without an error. Package net's own types tell; what wraps
+// them is asked for its address.
 func onSocket(socket any, read func(fd int) error) error {
 	sc, ok := socket.(syscall.Conn)
 	if !ok {
@@ -24,19 +26,28 @@ func onSocket(socket any, read func(fd int) error) error {
 	}
 	var inner error
 	err = raw.Control(func(fd uintptr) {
-		local, err := unix.Getsockname(int(fd))
-		if err != nil {
-			inner = fmt.Errorf("peercred: reading the socket's address: %w", err)
-			return
+		if inner = checkUnix(socket, int(fd)); inner == nil {
+			inner = read(int(fd))
 		}
-		if _, ok := local.(*unix.SockaddrUnix); !ok {
-			inner = ErrNotUnix
-			return
-		}
-		inner = read(int(fd))
 	})
 	if err != nil {
 		return fmt.Errorf("peercred: %w", err)
 	}
 	return inner
+}
+
+// checkUnix says whether a socket is a Unix socket.
+func checkUnix(socket any, fd int) error {
+	switch socket.(type) {
+	case *net.UnixConn, *net.UnixListener:
+		return nil
+	}
+	local, err := unix.Getsockname(fd)
+	if err != nil {
+		return fmt.Errorf("peercred: reading the socket's address: %w", err)
+	}
+	if _, ok := local.(*unix.SockaddrUnix); !ok {
+		return ErrNotUnix
+	}
+	return nil
 }
