@@ -104,7 +104,8 @@ func (s *Server) permits(o origin, key shs.PublicKey) error {
 
 // Authorize replaces the keys that are admitted over TCP, while the server
 // runs. The sessions over TCP of keys that are no longer listed end, their
-// channels with them; nil lists nobody. It does not keep the map. Safe for
+// channels with them, and so do channels that have moved to a direct link, as
+// far as their peers do as they are told; nil lists nobody. It does not keep the map. Safe for
 // concurrent use.
 func (s *Server) Authorize(keys map[shs.PublicKey]string) {
 	keys = maps.Clone(keys)
@@ -116,14 +117,45 @@ func (s *Server) Authorize(keys map[shs.PublicKey]string) {
 	}
 	s.wg.Add(1) // what kill starts is waited for by Serve
 	defer s.wg.Done()
-	var out []*session
+	revoked := func(key shs.PublicKey, far bool) bool {
+		_, ok := keys[key]
+		return far && !ok
+	}
+	tell := s.moved.revoke(revoked, reasonRevoked)
+	mine := make(map[*session][]notice) // of those that end
 	for _, sess := range s.sessions {
-		if _, ok := keys[sess.key]; !ok && sess.transport == transportNet {
-			out = append(out, sess)
+		if revoked(sess.key, sess.transport == transportNet) {
+			mine[sess] = nil
 		}
 	}
-	s.mu.Unlock()
-	for _, sess := range out {
-		sess.kill(errRevoked)
+	others := tell[:0]
+	for _, n := range tell {
+		if sess := s.sessions[n.session]; sess != nil && revoked(sess.key, sess.transport == transportNet) {
+			mine[sess] = append(mine[sess], n)
+			sess.leaving = true
+		} else {
+			others = append(others, n)
+		}
 	}
+	s.tellLocked(others)
+	s.mu.Unlock()
+	for sess, notices := range mine {
+		sess.revokeKey(notices)
+	}
+}
+
+// revokeKey ends a session whose key is out, and its channels. Those that have
+// moved only its peer can end, so it is told of them first.
+func (s *session) revokeKey(notices []notice) {
+	if len(notices) == 0 {
+		s.kill(errRevoked)
+		return
+	}
+	for _, l := range s.openLinks() {
+		s.srv.wg.Go(func() { l.end(reasonGone, s, errRevoked) })
+	}
+	s.srv.wg.Go(func() {
+		s.goodbyes(notices)
+		s.kill(errRevoked)
+	})
 }

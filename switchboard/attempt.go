@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/cad2f06c/switchboard/channel"
 	"github.com/cad2f06c/switchboard/internal/control"
 	"github.com/cad2f06c/switchboard/internal/mux"
 	"github.com/cad2f06c/switchboard/muxrpc"
@@ -22,7 +23,7 @@ type attempt struct {
 	link   *link
 	lane   *mux.Stream // the caller's
 	req    int32
-	to     string
+	wish   wish
 	target *session
 	epoch  uint64
 	offer  *mux.Stream
@@ -64,23 +65,30 @@ func (s *session) tryConnect(lane *mux.Stream, req int32, c call, by *mux.Batch)
 	if free != nil {
 		return false
 	}
-	var offer *mux.Stream
+	a := &attempt{s: s, lane: lane, req: req, target: target, epoch: f.epoch}
+	id := channel.NewID()
 	if f.mux != nil {
-		offer, _ = f.mux.TryOpen() // it has to wait, or fails: connect finds out
+		a.wish, err = s.wishFor(c, target, id, true)
+		if err == nil {
+			a.offer, _ = f.mux.TryOpen() // it has to wait, or fails: connect finds out
+		}
 	}
-	if offer == nil {
-		s.srv.unreserve(target, s.key)
-		return false
+	if err == nil && a.offer != nil {
+		a.link, err = s.newLink(id, c.args.To, lane, a.fail)
 	}
-	a := &attempt{s: s, lane: lane, req: req, to: c.args.To, target: target, epoch: f.epoch, offer: offer}
-	if a.link, err = s.newLink(lane, a.fail); err != nil {
-		offer.Abort()
+	if a.link == nil {
+		if a.offer != nil {
+			a.offer.Abort()
+		}
+		s.srv.dropSecrets(s.key, id)
 		s.srv.unreserve(target, s.key)
-		s.srv.wg.Go(func() { refuse(lane, req, err) })
-		return true
+		if err != nil {
+			s.srv.wg.Go(func() { refuse(lane, req, err) })
+		}
+		return err != nil
 	}
 	by.Gather(f.mux)
-	a.begin(c, s.offerArgs(a.link, c, f))
+	a.begin(c, s.offerArgs(a.link, c, f, &a.wish))
 	return true
 }
 
@@ -115,26 +123,27 @@ func (a *attempt) answered(by *mux.Batch) {
 	case p.Req != -1 || p.Flags&muxrpc.FlagEnd != 0:
 		a.fail(refusal(p))
 	case a.over.CompareAndSwap(false, true):
-		a.accepted(by)
+		a.accepted(p.Body, by)
 	}
 }
 
-// accepted makes the channel.
-func (a *attempt) accepted(by *mux.Batch) {
+// accepted makes the channel, if the callee's yes is one to all that it was
+// asked.
+func (a *attempt) accepted(answer []byte, by *mux.Batch) {
 	silent := a.disarm()
-	err := a.link.bind(a.offer, a.target, a.target)
+	links, err := a.wish.granted(answer)
+	if err == nil {
+		err = a.link.bind(a.offer, a.target, a.target)
+	}
 	a.s.srv.unreserve(a.target, a.s.key)
 	if !silent { // the caller broke the silence, or is gone
 		err = errCallerGone
 	}
 	if err == nil {
 		by.Gather(a.s.mux)
-		err = reply(a.lane, a.req, &control.ConnectResult{
-			Channel: a.link.id.String(),
-			Peer:    control.Callee{ID: a.target.key, Name: a.to, Session: a.target.name(), Epoch: a.epoch},
-		})
+		err = reply(a.lane, a.req, a.link.result(&a.wish, a.epoch, links))
 		if err == nil {
-			a.link.relay(a.to)
+			a.link.relay()
 			return
 		}
 		err = errCallerGone
@@ -180,6 +189,6 @@ func (a *attempt) giveUp(err error) {
 		a.lane.Abort()
 		return
 	}
-	a.s.log.Debug("connect refused", "to", a.to, "channel", a.link.id.String(), "err", err)
+	a.s.log.Debug("connect refused", "to", a.link.name, "channel", a.link.id.String(), "err", err)
 	refuse(a.lane, a.req, err)
 }

@@ -24,8 +24,10 @@ type books struct {
 	watches  map[*watch]struct{}
 	matcher  names.Matcher[*watch]        // of watches
 	offers   map[channel.ID]*pendingOffer // waiting for accept on a new connection
-	last     uint64                       // session id, never used twice
-	total    int                          // admitted logins
+	links    map[channel.ID]*link         // bound: relayed, or parked by a move that may come back
+	moved    movedBooks
+	last     uint64 // session id, never used twice
+	total    int    // admitted logins
 	stopping bool
 
 	roll roll // the registry's names as a list shows them; has a lock of its own
@@ -40,6 +42,7 @@ type keyBooks struct {
 	budget   *mux.Budget // bytes held for them
 	tokens   float64     // calls that may be made at once
 	filled   time.Time
+	secrets  secrets // of attempts at direct links by its sessions
 }
 
 func (b *books) init(l Limits, now time.Time) {
@@ -49,6 +52,8 @@ func (b *books) init(l Limits, now time.Time) {
 	b.registry = names.New(names.Limits{NamesPerKey: l.NamesPerKey, WaitersPerName: l.WaitersPerName}, now)
 	b.watches = make(map[*watch]struct{})
 	b.offers = make(map[channel.ID]*pendingOffer)
+	b.links = make(map[channel.ID]*link)
+	b.moved = newMovedBooks(maxMoved)
 }
 
 // enter takes a session slot for key; leave gives it back.
@@ -130,4 +135,17 @@ func (b *books) spend(key shs.PublicKey, now time.Time) error {
 func (b *books) dropLocked(id uint64) {
 	b.publishLocked(b.registry.Drop(time.Now(), id), 0)
 	delete(b.sessions, id)
+}
+
+// dropSecrets forgets the attempts at a direct link of a channel.
+func (b *books) dropSecrets(key shs.PublicKey, id channel.ID) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.dropSecretsLocked(key, id)
+}
+
+func (b *books) dropSecretsLocked(key shs.PublicKey, id channel.ID) {
+	if k := b.keys[key]; k != nil && len(k.secrets) > 0 {
+		k.secrets.drop(id)
+	}
 }

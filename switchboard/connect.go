@@ -45,7 +45,7 @@ func (s *session) connect(lane channel.Lane, req int32, c call) {
 	ctx, cancel := context.WithCancelCause(context.WithoutCancel(s.ctx))
 	defer cancel(nil)
 	defer time.AfterFunc(c.timeout, func() { cancel(errNoAnswer) }).Stop()
-	l, err := s.newLink(lane, cancel)
+	l, err := s.newLink(channel.NewID(), c.args.To, lane, cancel)
 	if err != nil {
 		refuse(lane, req, err)
 		return
@@ -60,7 +60,7 @@ func (s *session) connect(lane channel.Lane, req int32, c call) {
 	}
 	if err == nil {
 		if err = reply(lane, req, res); err == nil {
-			l.relay(c.args.To)
+			l.relay()
 			return
 		}
 	} else if err != errCallerGone {
@@ -78,13 +78,13 @@ func (s *session) connect(lane channel.Lane, req int32, c call) {
 
 // relay joins the two lanes. It returns when that is over, or with two yamux
 // lanes at once: their sessions do the rest.
-func (l *link) relay(to string) {
+func (l *link) relay() {
 	began := time.Now()
 	over := func(err error) {
 		l.over()
 		if l.caller.log.Enabled(l.caller.ctx, slog.LevelDebug) {
 			in, out := l.pipe.Counts()
-			l.caller.log.Debug("channel ends", "channel", l.id.String(), "name", to, "in", in, "out", out,
+			l.caller.log.Debug("channel ends", "channel", l.id.String(), "name", l.name, "in", in, "out", out,
 				"dur", time.Since(began).Round(time.Millisecond), "err", err)
 		}
 	}
@@ -102,6 +102,12 @@ func (l *link) relay(to string) {
 		}
 		// Not here: to tell an end may take a moment.
 		l.srv.wg.Go(func() {
+			if !l.breaks() {
+				a.Reset(mux.ReasonNone)
+				b.Reset(mux.ReasonNone)
+				over(nil)
+				return
+			}
 			reason, at := resetReason(err), callee
 			if broken, ok := errors.AsType[*channel.LaneError](err); ok {
 				l.broke(broken.Side, err)
@@ -166,10 +172,8 @@ func (s *session) parseConnect(args []json.RawMessage) (call, error) {
 		return c, control.BadRequest.With("epoch needs a name")
 	case a.TimeoutMS != nil && (*a.TimeoutMS < control.MinTimeoutMS || *a.TimeoutMS > control.MaxTimeoutMS):
 		return c, control.BadRequest.With(fmt.Sprintf("timeout_ms is %d to %d", control.MinTimeoutMS, control.MaxTimeoutMS))
-	case a.Require:
-		return c, control.Unavailable.With("this server makes no direct links")
-	case a.Sealed:
-		return c, control.Unavailable.With("this server makes no sealed channels")
+	case a.Resume < 0:
+		return c, control.BadRequest.With("resume is not negative")
 	}
 	if a.TimeoutMS != nil {
 		c.timeout = time.Duration(*a.TimeoutMS) * time.Millisecond
@@ -211,24 +215,40 @@ func (s *session) open(ctx context.Context, l *link, c call) (*control.ConnectRe
 	}
 	defer s.srv.unreserve(target, s.key)
 
-	offer := s.offerArgs(l, c, entry)
+	_, isStream := l.a.(*mux.Stream)
+	w, err := s.wishFor(c, target, l.id, isStream && entry.mux != nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	offer := s.offerArgs(l, c, entry, &w)
 	var done func()
+	var links *control.Links
 	if entry.mux != nil {
-		err = s.offerOnStream(ctx, l, target, entry.mux, offer)
+		links, err = s.offerOnStream(ctx, l, &w, entry.mux, offer)
 	} else {
-		done, err = s.offerOnControl(ctx, l, target, entry.control, offer)
+		done, err = s.offerOnControl(ctx, l, &w, entry.control, offer)
 	}
 	if err != nil {
 		return nil, done, err
 	}
+	return l.result(&w, entry.epoch, links), done, nil
+}
+
+// result is what a caller is told of its channel.
+func (l *link) result(w *wish, epoch uint64, links *control.Links) *control.ConnectResult {
+	if links != nil {
+		l.offer(links)
+	}
 	return &control.ConnectResult{
-		Channel: offer.Channel,
-		Peer:    control.Callee{ID: target.key, Name: c.args.To, Session: target.name(), Epoch: entry.epoch},
-	}, done, nil
+		Channel: l.id.String(),
+		Peer:    control.Callee{ID: w.target.key, Name: l.name, Session: w.target.name(), Epoch: epoch},
+		Direct:  links,
+		Sealed:  w.sealed,
+	}
 }
 
 // offerArgs is what the callee is told.
-func (s *session) offerArgs(l *link, c call, f found) control.OfferArgs {
+func (s *session) offerArgs(l *link, c call, f found, w *wish) control.OfferArgs {
 	return control.OfferArgs{
 		Channel: l.id.String(),
 		Name:    c.args.To,
@@ -238,7 +258,10 @@ func (s *session) offerArgs(l *link, c call, f found) control.OfferArgs {
 			Names:   texts(f.callerNames),
 			Level:   level,
 		},
-		Meta:  c.args.Meta,
-		Epoch: f.epoch,
+		Meta:    c.args.Meta,
+		Epoch:   f.epoch,
+		Direct:  w.link,
+		Require: w.require,
+		Sealed:  w.sealed,
 	}
 }

@@ -110,7 +110,8 @@ func TestConnectErrors(t *testing.T) {
 			{`{"to":"` + echo + `","key":"` + seeded(9).Public().String() + `","epoch":1}`, control.PeerMismatch},
 			{`{"to":"` + echo + `","key":"` + seeded(2).Public().String() + `","epoch":1}`, control.Stale},
 			{`{"to":"` + echo + `","require":true}`, control.Unavailable},
-			{`{"to":"` + echo + `","sealed":true}`, control.Unavailable},
+			{`{"to":"` + echo + `","require":true,"direct":["fd","unix","net"]}`, control.Unavailable},
+			{`{"to":"` + echo + `","resume":-1}`, control.BadRequest},
 		} {
 			p := h.open(caller)
 			p.send(0x0a, 1, request("connect", "duplex", tc.args))

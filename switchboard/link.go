@@ -24,11 +24,13 @@ const (
 // until both lanes have ended.
 //
 //	pending ──the callee answers──▸ bound ──both directions ended──▸ over
-//	   └── refused, timeout, an end is gone ──▸ over ◂── broken ──┘
+//	   └── refused, timeout, an end is gone ──▸ over ◂── broken ──┤
+//	                                                              └── moved: see there
 type link struct {
 	// set at construction
 	srv    *Server
 	id     channel.ID
+	name   string // what was called
 	caller *session
 	a      channel.Lane // the caller's
 	cancel context.CancelCauseFunc
@@ -40,11 +42,17 @@ type link struct {
 	b       channel.Lane // the callee's; nil while pending
 	callee  *session     // whose lane b is
 	offered *session     // which session was called; the same unless it came on a new connection
+	since   time.Time    // when it was bound
+	kinds   []string     // of the direct links that the caller was told of
+	survive bool         // granted with them
+	early   bool         // the callee said channel.closed before the caller said channel.moved
+	moved   bool         // what becomes of the lanes is nothing to its ends
+	closing bool         // it breaks, and may not move any more
 }
 
 // newLink enters a connect into the books of its session.
-func (s *session) newLink(lane channel.Lane, cancel context.CancelCauseFunc) (*link, error) {
-	l := &link{srv: s.srv, id: channel.NewID(), caller: s, a: lane, cancel: cancel}
+func (s *session) newLink(id channel.ID, name string, lane channel.Lane, cancel context.CancelCauseFunc) (*link, error) {
+	l := &link{srv: s.srv, id: id, name: name, caller: s, a: lane, cancel: cancel}
 	l.pipe.Broke = l.broke
 	s.srv.mu.Lock()
 	defer s.srv.mu.Unlock()
@@ -58,8 +66,9 @@ func (s *session) newLink(lane channel.Lane, cancel context.CancelCauseFunc) (*l
 // bind gives the link its callee. It fails if either end is gone already.
 func (l *link) bind(b channel.Lane, callee, offered *session) error {
 	l.srv.mu.Lock()
-	l.b, l.callee, l.offered = b, callee, offered
+	l.b, l.callee, l.offered, l.since = b, callee, offered, time.Now()
 	callee.links[l] = struct{}{}
+	l.srv.links[l.id] = l
 	for _, t := range l.talksLocked() {
 		t.sess.talks[t.with]++
 	}
@@ -100,9 +109,21 @@ func (l *link) over() {
 		}
 	}
 	l.caller.dropLinkLocked(l)
-	if l.callee != nil {
-		l.callee.dropLinkLocked(l)
+	if l.callee == nil {
+		l.srv.dropSecretsLocked(l.caller.key, l.id) // nobody listens
+		return
 	}
+	delete(l.srv.links, l.id)
+	l.callee.dropLinkLocked(l)
+}
+
+// breaks notes that the channel ends before its time, which its ends are to be
+// told. It reports false if it has moved: then they need not know.
+func (l *link) breaks() bool {
+	l.srv.mu.Lock()
+	defer l.srv.mu.Unlock()
+	l.closing = true
+	return !l.moved
 }
 
 func (s *session) dropLinkLocked(l *link) {
@@ -133,6 +154,11 @@ func (l *link) end(reason string, cause *session, err error) {
 	caller, callee, b := l.ends()
 	if b == nil {
 		return // pending: connect ends what there is
+	}
+	if !l.breaks() {
+		abort(l.a, mux.ReasonNone)
+		abort(b, mux.ReasonNone)
+		return
 	}
 	l.told.Do(func() {
 		for _, s := range []*session{caller, callee} {
@@ -176,31 +202,35 @@ func (l *link) broke(side channel.Side, err error) {
 // it. The answer is taken in the background. A peer that does not take the
 // call learns of the end by the reset alone.
 func (s *session) notify(id channel.ID, reason string) {
+	ctx, cancel := context.WithTimeout(s.ctx, noticeTimeout)
+	wait := s.beginNotice(ctx, id, reason)
+	s.srv.wg.Go(func() {
+		defer cancel()
+		wait()
+	})
+}
+
+// beginNotice makes the call of notify. wait waits for its answer, which is
+// `true`, and whose lack changes nothing.
+func (s *session) beginNotice(ctx context.Context, id channel.ID, reason string) (wait func()) {
 	s.srv.mu.Lock()
 	m, rpc := s.mux, s.control
 	s.srv.mu.Unlock()
 	args := control.ChannelCloseArgs{Channel: id.String(), Reason: reason}
-	ctx, cancel := context.WithTimeout(s.ctx, noticeTimeout)
-	if m != nil {
+	switch {
+	case m != nil:
 		stream, err := callStream(ctx, m, control.MethodChannelClose, "async", &args)
 		if err != nil {
-			cancel()
-			return
+			return func() {}
 		}
-		s.srv.wg.Go(func() {
-			defer cancel()
-			// The answer is `true`, and its lack changes nothing.
+		return func() {
 			_, _ = muxrpc.ReadPacket(stream, control.MaxServerBody)
 			stream.Close()
-		})
-		return
-	}
-	s.srv.wg.Go(func() {
-		defer cancel()
-		if rpc != nil {
-			_ = rpc.Call(ctx, control.MethodChannelClose, args, nil) // as above
 		}
-	})
+	case rpc != nil:
+		return func() { _ = rpc.Call(ctx, control.MethodChannelClose, args, nil) }
+	}
+	return func() {}
 }
 
 // callStream opens a stream to a peer and writes a call on it. The stream dies

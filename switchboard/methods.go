@@ -33,6 +33,13 @@ var methods = map[string]method{
 	control.MethodList:    {kind: "async", answer: (*session).list},
 	control.MethodGet:     async((*session).get, control.AppendEntry),
 	control.MethodWatch:   {kind: "source", serve: (*session).watch},
+
+	control.MethodChannelDirect: {kind: "async", serve: (*session).direct},
+	control.MethodChannelMoved:  async((*session).movedOver, control.AppendJSON),
+	control.MethodChannelClosed: async((*session).endClosed, control.AppendJSON),
+	control.MethodChannelAdopt:  async((*session).adopt, control.AppendJSON),
+	control.MethodChannelsList:  async((*session).channels, control.AppendJSON),
+	control.MethodChannelsClose: async((*session).closeChannel, control.AppendJSON),
 }
 
 // async makes a method of a function from arguments to result, and of one that

@@ -23,28 +23,33 @@ import (
 // offerOnStream offers a channel on a fresh stream; the callee's yes makes
 // this very stream its lane. When ctx ends, or the caller's link is killed,
 // the stream is reset.
-func (s *session) offerOnStream(ctx context.Context, l *link, target *session, m *mux.Session, offer control.OfferArgs) error {
+func (s *session) offerOnStream(ctx context.Context, l *link, w *wish, m *mux.Session, offer control.OfferArgs) (*control.Links, error) {
 	stream, err := callStream(ctx, m, control.MethodOffer, "duplex", &offer)
 	if err != nil {
-		return offerErrorIn(ctx, err)
+		return nil, offerErrorIn(ctx, err)
 	}
 	stop := context.AfterFunc(ctx, func() { stream.Abort() })
 	p, err := muxrpc.ReadPacket(stream, control.MaxServerBody)
 	if !stop() { // answer and end met: the end was first
-		return context.Cause(ctx)
+		return nil, context.Cause(ctx)
 	}
 	if err != nil {
 		stream.Abort()
-		return offerErrorIn(ctx, err)
+		return nil, offerErrorIn(ctx, err)
 	}
 	if p.Req != -1 || p.Flags&muxrpc.FlagEnd != 0 {
 		stream.Close()
-		return refusal(p)
+		return nil, refusal(p)
 	}
-	if err := stream.SetDeadline(time.Time{}); err != nil {
-		return control.PeerGone
+	links, err := w.granted(p.Body)
+	if err == nil && stream.SetDeadline(time.Time{}) != nil {
+		err = control.PeerGone
 	}
-	return l.bind(stream, target, target)
+	if err != nil {
+		stream.Abort()
+		return nil, err
+	}
+	return links, l.bind(stream, w.target, w.target)
 }
 
 // errNoAnswer is what a caller is told when its time is up.
@@ -119,8 +124,9 @@ type accepted struct {
 
 // offerOnControl offers a channel as an async call on the callee's control
 // lane, and waits for its accept. An accept may come before the answer and
-// counts as one.
-func (s *session) offerOnControl(ctx context.Context, l *link, target *session, rpc *muxrpc.Session, offer control.OfferArgs) (done func(), err error) {
+// counts as one, unless the answer has to say more than yes.
+func (s *session) offerOnControl(ctx context.Context, l *link, w *wish, rpc *muxrpc.Session, offer control.OfferArgs) (done func(), err error) {
+	target := w.target
 	var token [16]byte
 	rand.Read(token[:])
 	o := &pendingOffer{token: hex.EncodeToString(token[:]), key: target.key, accepted: make(chan accepted, 1)}
@@ -131,43 +137,65 @@ func (s *session) offerOnControl(ctx context.Context, l *link, target *session, 
 
 	asked, cancel := context.WithCancel(ctx)
 	answers := make(chan error, 1)
-	l.srv.wg.Go(func() { answers <- rpc.Call(asked, control.MethodOffer, offer, nil) })
+	l.srv.wg.Go(func() { answers <- w.askOnControl(asked, rpc, offer) })
 	defer cancel()
+	coming := o.accepted
+	if !w.none() {
+		coming = nil // until the answer is there
+	}
 	for {
 		select {
 		case err := <-answers:
 			if err == nil { // "I come"
-				answers = nil
+				answers, coming = nil, o.accepted
 				continue
 			}
 			if no, ok := errors.AsType[*muxrpc.RemoteError](err); ok {
 				err = control.Refused.With(tame(no.Message))
-			} else {
+			} else if !errors.Is(err, control.Unavailable) {
 				err = offerErrorIn(ctx, err)
 			}
-			return s.withdraw(l, o, target, err, "")
+			return s.withdraw(l, o, w, err, "")
 		case <-target.ctx.Done():
-			return s.withdraw(l, o, target, control.PeerGone.With("the callee is gone"), "")
+			return s.withdraw(l, o, w, control.PeerGone.With("the callee is gone"), "")
 		case <-ctx.Done():
-			return s.withdraw(l, o, target, context.Cause(ctx), reasonGone)
-		case got := <-o.accepted:
+			return s.withdraw(l, o, w, context.Cause(ctx), reasonGone)
+		case got := <-coming:
 			return l.take(got, target)
 		}
 	}
 }
 
+// askOnControl makes the offer, and looks whether the yes is one to all of it.
+func (w *wish) askOnControl(ctx context.Context, rpc *muxrpc.Session, offer control.OfferArgs) error {
+	if w.none() {
+		return rpc.Call(ctx, control.MethodOffer, offer, nil)
+	}
+	var answer json.RawMessage
+	if err := rpc.Call(ctx, control.MethodOffer, offer, &answer); err != nil {
+		return err
+	}
+	_, err := w.granted(answer)
+	return err
+}
+
 // withdraw ends an offer that was not accepted. An accept that won the race
-// counts: then err does not.
-func (s *session) withdraw(l *link, o *pendingOffer, target *session, err error, tell string) (func(), error) {
+// counts: then err does not, unless the answer had to say more than yes.
+func (s *session) withdraw(l *link, o *pendingOffer, w *wish, err error, tell string) (func(), error) {
 	s.srv.mu.Lock()
 	_, mine := s.srv.offers[l.id]
 	delete(s.srv.offers, l.id)
 	s.srv.mu.Unlock()
-	if !mine {
-		return l.take(<-o.accepted, target)
+	if !mine && w.none() {
+		return l.take(<-o.accepted, w.target)
 	}
 	if tell != "" {
-		target.notify(l.id, tell)
+		w.target.notify(l.id, tell)
+	}
+	if !mine {
+		got := <-o.accepted
+		got.lane.Abort()
+		return func() { close(got.done) }, err
 	}
 	return nil, err
 }

@@ -88,7 +88,7 @@ func (s *session) resolveLocked(c call) (*session, uint64) {
 		return nil, 0
 	}
 	target := srv.sessions[c.session]
-	if target == nil || target.talks[s.key] == 0 && len(srv.registry.NamesOf(target.id)) == 0 {
+	if target == nil || target.talks[s.key] == 0 && !srv.moved.shares(target.id, s.key) && len(srv.registry.NamesOf(target.id)) == 0 {
 		return nil, 0
 	}
 	return target, 0

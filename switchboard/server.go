@@ -27,8 +27,12 @@ type Server struct {
 	half    map[string]*halfOpen
 	prep    *shs.Prepared
 
+	wake chan struct{} // one token: an end of a moved channel is away
+
 	served atomic.Bool
 	wg     sync.WaitGroup // connections, and what outlives a lane's goroutine
+
+	ports []uint16 // TCP ports that it listens on; guarded by mu
 
 	books
 }
@@ -40,6 +44,9 @@ func New(cfg Config) (*Server, error) {
 	}
 	if cfg.NetworkKey == (shs.NetworkKey{}) {
 		cfg.NetworkKey = shs.DefaultNetworkKey()
+	}
+	if cfg.DirectKinds == nil {
+		cfg.DirectKinds = allKinds()
 	}
 	if cfg.DrainTimeout == 0 {
 		cfg.DrainTimeout = drainTimeout
@@ -56,6 +63,7 @@ func New(cfg Config) (*Server, error) {
 		buffers: channel.NewPool(),
 		half:    make(map[string]*halfOpen),
 		prep:    shs.Prepare(cfg.Key),
+		wake:    make(chan struct{}, 1),
 	}
 	for transport, n := range map[string]int{transportNet: 1024, transportUnix: 128, transportLocal: 128} {
 		if cfg.Limits.HalfOpen > 0 {
@@ -90,6 +98,7 @@ func (s *Server) Serve(ctx context.Context, lns ...net.Listener) error {
 		}
 		gates[i] = g
 	}
+	s.notePorts(lns)
 	// Connections outlive ctx: the stop below ends them in order.
 	life, end := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer end(nil)
@@ -98,6 +107,7 @@ func (s *Server) Serve(ctx context.Context, lns ...net.Listener) error {
 	defer broke(nil)
 	var loops sync.WaitGroup
 	loops.Go(func() { s.prep.Run(accepting) })
+	loops.Go(func() { s.expireMoved(accepting) })
 	for i, ln := range lns {
 		loops.Go(func() {
 			if err := s.accept(accepting, life, ln, gates[i]); err != nil {

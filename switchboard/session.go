@@ -36,6 +36,7 @@ type session struct {
 	id        uint64
 	key       shs.PublicKey
 	transport string
+	place     place
 	conn      *shs.Conn
 	log       *slog.Logger
 	began     time.Time
@@ -66,6 +67,7 @@ func (s *Server) newSession(life context.Context, conn *shs.Conn, o origin) *ses
 		srv:       s,
 		key:       conn.RemoteKey(),
 		transport: o.transport,
+		place:     placeOf(o, conn),
 		conn:      conn,
 		began:     time.Now(),
 		calls:     muxrpc.NewLimit(s.cfg.Limits.Calls),
@@ -112,6 +114,8 @@ func (s *session) run() {
 	// behind our back would have an owner that never ends.
 	s.leaving, s.ended = true, true
 	s.srv.dropLocked(s.id)
+	s.srv.tellLocked(s.srv.moved.gone(time.Now(), s.id))
+	s.srv.rouse()
 	m := s.mux
 	s.srv.mu.Unlock()
 	// Only an end in order has a goodbye: for the peer, too, a session that

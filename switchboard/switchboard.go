@@ -26,6 +26,7 @@ package switchboard
 import (
 	"errors"
 	"log/slog"
+	"net/netip"
 	"time"
 
 	"github.com/cad2f06c/switchboard/shs"
@@ -48,6 +49,18 @@ type Config struct {
 	Version string
 	// Limits bound what peers may hold; zero fields take the defaults.
 	Limits Limits
+	// DirectKinds are the kinds of direct links to which channels may move: "fd",
+	// "unix" and "net". Nil is all of them, an empty list none. See ParseKinds.
+	DirectKinds []string
+	// Direct, if set, says of each channel which of DirectKinds it may have, and
+	// is asked again when a session adopts a channel that has moved. It may be
+	// called from many goroutines at once, must return soon and must not call
+	// the Server.
+	Direct func(DirectQuery) DirectGrant
+	// AdvertiseHost is where other machines reach callees that run on the
+	// server's own. If it is not set, that is where a caller has reached the
+	// server. See ParseAdvertise.
+	AdvertiseHost netip.Addr
 	// DrainTimeout is how long open channels may go on after Serve's context
 	// has ended. Default 5 s.
 	DrainTimeout time.Duration
@@ -92,9 +105,14 @@ const (
 	keepAlive          = 17 * time.Second // a little after the peers': then their pings serve both sides
 	lingerTimeout      = 5 * time.Second  // for a peer to end a lane that we have ended
 	goodbyeTimeout     = time.Second
-	noticeTimeout      = 2 * time.Second // for a peer to take a channel.close
+	noticeTimeout      = 2 * time.Second        // for a peer to take a channel.close
+	revokeTimeout      = 500 * time.Millisecond // for a revoked peer to hear of its moved channels
 	drainTimeout       = 5 * time.Second
 )
+
+// maxMoved is how many moved channels a session may have an end of (PROTOCOL.md
+// §8).
+const maxMoved = 1024
 
 // Errors of New and Serve.
 var (
@@ -103,6 +121,8 @@ var (
 	ErrNoAuthorized = errors.New("switchboard: a TCP listener needs an authorized_peers list")
 	// ErrNoKey says that Config.Key is missing.
 	ErrNoKey = errors.New("switchboard: the server needs a key")
+	// ErrNoChannel says that there is no such channel.
+	ErrNoChannel = errors.New("switchboard: no such channel")
 	// ErrServed says that Serve was called a second time.
 	ErrServed = errors.New("switchboard: Serve may be called once")
 )
