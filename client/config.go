@@ -58,6 +58,19 @@ type Config struct {
 	// order. It must return soon, and must not call Close. Nil: nobody is told.
 	OnState func(State)
 
+	// Pins is the path of a file that names the keys behind names, for sealed
+	// channels without OpenOptions.Key; it is read at each use:
+	//
+	//	org.example.echo @7MG1hyfz8SsxlIgansud4LKM57IHIw2Okw/hvOdeJWw=.ed25519  # a comment
+	//
+	// A name that is not in it gets a line once the callee has proven its key,
+	// and the log says so; from then on another key is PeerMismatch, until the
+	// line is changed by hand. The file, which is made if there is none, and its
+	// directory must belong to the user or root and be writable by nobody else.
+	// Empty: there are no pins, and a sealed channel without OpenOptions.Key
+	// takes the server's word for whose key the name's is; the log says so.
+	Pins string
+
 	// Log gets what happens to the connection and to names. Nil: discarded.
 	Log *slog.Logger
 }
