@@ -117,6 +117,9 @@ type sealed struct {
 	end    error         // how outer ended behind the goodbye; nil: not known
 }
 
+// Link returns the kind of link that the lane below is on.
+func (s *sealed) Link() Kind { return linkOf(s.outer.Lane) }
+
 // Read returns io.EOF when both streams have ended.
 func (s *sealed) Read(p []byte) (int, error) {
 	n, err := s.inner.Read(p)

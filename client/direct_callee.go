@@ -174,7 +174,9 @@ func (s *session) acceptSlow(stream *mux.Stream, req int32, o *offer, l *Listene
 		err = stream.SetDeadline(time.Time{})
 	}
 	if err == nil && o.require && !res.Require {
-		err = control.Unavailable // the server has read the same, and ends the lane
+		l.unreserve()
+		e.Close() // an abort might overtake the answer, by which the server knows
+		return
 	}
 	if err == nil {
 		err = s.ready(e, o, l, ln)
