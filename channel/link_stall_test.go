@@ -160,3 +160,32 @@ func TestLinkSilentCallee(t *testing.T) {
 		conn.Close()
 	}
 }
+
+// TestLinkTurns: who comes when all turns are taken is not answered yet, whatever
+// it knows.
+func TestLinkTurns(t *testing.T) {
+	for _, row := range []struct {
+		kinds []channel.Kind
+		turns int
+	}{{[]channel.Kind{channel.Net}, 4}, {linkKinds, 2}} {
+		dir := tidy(t)
+		caller, callee := attempts()
+		l := listenLink(t, callee, dir, row.kinds...)
+		for range row.turns {
+			rawLink(t, channel.Net, addrOf(l, channel.Net))
+		}
+		conn := &heard{Conn: rawLink(t, channel.Net, addrOf(l, channel.Net))}
+		accepting, end := context.WithCancel(t.Context())
+		defer end()
+		a := accept(accepting, l, true)
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond) // of the 2 s of a turn
+		defer cancel()
+		if err := shs.Client(conn, purposeConfig(caller, channel.Net)).Handshake(ctx); err == nil || conn.n.Load() != 0 {
+			t.Errorf("%v: behind %d who are silent: %v, heard %d bytes", row.kinds, row.turns, err, conn.n.Load())
+		}
+		end()
+		if _, err := a.wait(t); !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+	}
+}
