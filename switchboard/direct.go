@@ -34,21 +34,25 @@ type DirectQuery struct {
 // have, none if there are none, and whether it may outlive a control session
 // that is gone for more than 60 s.
 type DirectGrant struct {
-	Kinds   []string
+	Kinds   []channel.Kind
 	Survive bool
 }
 
 // allKinds are the kinds of direct links.
-func allKinds() []string { return []string{control.KindFD, control.KindUnix, control.KindNet} }
+func allKinds() []channel.Kind { return []channel.Kind{channel.FD, channel.Unix, channel.Net} }
+
+// isKind reports whether a text names one.
+func isKind(s string) bool { return slices.Contains(allKinds(), channel.Kind(s)) }
 
 // ParseKinds checks a list of kinds of direct links, "fd", "unix" and "net", as
 // Config.DirectKinds takes it. The result is never nil: an empty list is none.
-func ParseKinds(list []string) ([]string, error) {
-	kinds := make([]string, 0, len(list))
-	for _, kind := range list {
+func ParseKinds(list []string) ([]channel.Kind, error) {
+	kinds := make([]channel.Kind, 0, len(list))
+	for _, text := range list {
+		kind := channel.Kind(text)
 		switch {
-		case !slices.Contains(allKinds(), kind):
-			return nil, fmt.Errorf("kind of link %.64q: want fd, unix or net", kind)
+		case !isKind(text):
+			return nil, fmt.Errorf("kind of link %.64q: want fd, unix or net", text)
 		case slices.Contains(kinds, kind):
 			return nil, fmt.Errorf("kind of link %q comes twice", kind)
 		}
@@ -77,7 +81,7 @@ func (s *Server) grant(q DirectQuery) DirectGrant {
 		return DirectGrant{Kinds: s.cfg.DirectKinds}
 	}
 	g := s.cfg.Direct(q)
-	var kinds []string
+	var kinds []channel.Kind
 	for _, kind := range s.cfg.DirectKinds {
 		if slices.Contains(g.Kinds, kind) {
 			kinds = append(kinds, kind)

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/cad2f06c/switchboard/channel"
 	"github.com/cad2f06c/switchboard/internal/control"
 )
 
@@ -57,10 +58,10 @@ const (
 
 // kinds are those of asked that are allowed and that the places permit, in order
 // of preference.
-func (t topology) kinds(asked, allowed []string, caller, callee place) []string {
+func (t topology) kinds(asked []string, allowed []channel.Kind, caller, callee place) []string {
 	var kinds []string
 	for _, kind := range []string{control.KindUnix, control.KindNet} {
-		if slices.Contains(asked, kind) && slices.Contains(allowed, kind) && t.permits(kind, caller, callee) {
+		if slices.Contains(asked, kind) && slices.Contains(allowed, channel.Kind(kind)) && t.permits(kind, caller, callee) {
 			kinds = append(kinds, kind)
 		}
 	}

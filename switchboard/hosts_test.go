@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/cad2f06c/switchboard/channel"
 	"github.com/cad2f06c/switchboard/internal/control"
 	"pgregory.net/rapid"
 )
@@ -110,21 +111,22 @@ func TestHostOfPlaces(t *testing.T) {
 }
 
 func TestKinds(t *testing.T) {
-	far, all := at("203.0.113.9"), []string{"fd", "unix", "net"}
+	far, ask, all := at("203.0.113.9"), []string{"fd", "unix", "net"}, allKinds()
 	for _, tc := range []struct {
 		name           string
-		asked, allowed []string
+		asked          []string
+		allowed        []channel.Kind
 		caller, callee place
 		want           string
 	}{
-		{"over TCP", all, all, far, far, "[net]"},
-		{"on Unix", all, all, onUnix(7), onUnix(7), "[unix]"},
-		{"of two users", all, all, onUnix(7), onUnix(8), "[]"},
-		{"in this process", all, all, place{transport: transportLocal}, place{transport: transportLocal}, "[]"},
-		{"mixed", all, all, far, onUnix(7), "[net]"},
+		{"over TCP", ask, all, far, far, "[net]"},
+		{"on Unix", ask, all, onUnix(7), onUnix(7), "[unix]"},
+		{"of two users", ask, all, onUnix(7), onUnix(8), "[]"},
+		{"in this process", ask, all, place{transport: transportLocal}, place{transport: transportLocal}, "[]"},
+		{"mixed", ask, all, far, onUnix(7), "[net]"},
 		{"not asked for", []string{"unix"}, all, far, far, "[]"},
-		{"not allowed", all, []string{"unix"}, far, far, "[]"},
-		{"nothing allowed", all, nil, onUnix(7), onUnix(7), "[]"},
+		{"not allowed", ask, []channel.Kind{"unix"}, far, far, "[]"},
+		{"nothing allowed", ask, nil, onUnix(7), onUnix(7), "[]"},
 		{"unknown ones, and twice", []string{"warp", "net", "net", "NET", ""}, all, far, far, "[net]"},
 	} {
 		if got := fmt.Sprint(topology{}.kinds(tc.asked, tc.allowed, tc.caller, tc.callee)); got != tc.want {

@@ -31,7 +31,7 @@ func (s *Server) notePorts(lns []net.Listener) {
 // from there on concerns nobody.
 func (s *session) movedOver(a control.ChannelMovedArgs) (bool, error) {
 	id, err := channel.ParseID(a.Channel)
-	if err != nil || !slices.Contains(allKinds(), a.Link) {
+	if err != nil || !isKind(a.Link) {
 		return false, control.BadRequest.With("channel is 32 lower-case hex digits, link is fd, unix or net")
 	}
 	srv := s.srv
@@ -109,7 +109,7 @@ func (s *session) adopt(a control.AdoptArgs) (control.AdoptResult, error) {
 	all := make([]adoption, len(a.Channels))
 	for i, c := range a.Channels {
 		id, err := channel.ParseID(c.Channel)
-		if err != nil || c.Role != control.RoleCaller && c.Role != control.RoleCallee || !slices.Contains(allKinds(), c.Link) {
+		if err != nil || c.Role != control.RoleCaller && c.Role != control.RoleCallee || !isKind(c.Link) {
 			return res, control.BadRequest.With("an entry has a channel, the key of its peer, a role and a link")
 		}
 		all[i] = adoption{id: id, peer: c.Peer, name: c.Name, kind: c.Link, session: s.id, key: s.key, far: s.transport == transportNet}
@@ -154,7 +154,7 @@ func (s *session) adoptOne(a adoption) (kept bool, err error) {
 	switch {
 	case s.leaving:
 		return false, control.ShuttingDown
-	case !slices.Contains(g.Kinds, kind):
+	case !slices.Contains(g.Kinds, channel.Kind(kind)):
 		srv.tellLocked(srv.moved.deny(a, reasonRevoked))
 		return false, nil
 	case l != nil && !l.moved: // it is on the relay

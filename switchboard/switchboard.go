@@ -29,6 +29,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/cad2f06c/switchboard/channel"
 	"github.com/cad2f06c/switchboard/shs"
 )
 
@@ -49,9 +50,9 @@ type Config struct {
 	Version string
 	// Limits bound what peers may hold; zero fields take the defaults.
 	Limits Limits
-	// DirectKinds are the kinds of direct links to which channels may move: "fd",
-	// "unix" and "net". Nil is all of them, an empty list none. See ParseKinds.
-	DirectKinds []string
+	// DirectKinds are the kinds of direct links to which channels may move. Nil
+	// is all of them, an empty list none. See ParseKinds.
+	DirectKinds []channel.Kind
 	// Direct, if set, says of each channel which of DirectKinds it may have, and
 	// is asked again when a session adopts a channel that has moved. It may be
 	// called from many goroutines at once, must return soon and must not call

@@ -73,5 +73,15 @@ func Manifest() map[string]any {
 		},
 		MethodConnect: "duplex",
 		MethodAccept:  "duplex",
+		"channel": map[string]any{
+			"direct": "async",
+			"moved":  "async",
+			"closed": "async",
+			"adopt":  "async",
+		},
+		"channels": map[string]any{
+			"list":  "async",
+			"close": "async",
+		},
 	}
 }

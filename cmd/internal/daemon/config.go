@@ -98,6 +98,8 @@ func (s *Settings) readers(dir string) map[string]reader {
 		"key":              readPath(&s.Key, dir),
 		"authorized_peers": readPath(&s.AuthorizedPeers, dir),
 		"address_file":     readPath(&s.AddressFile, dir),
+		"direct":           readKinds(&s.Direct),
+		"advertise":        readText(&s.Advertise, func(v string) error { _, err := switchboard.ParseAdvertise(v); return err }),
 		"network_key":      readText(&s.NetworkKey, func(v string) error { _, err := parseNetworkKey(v); return err }),
 		"log_level":        readText(&s.LogLevel, func(v string) error { _, err := parseLevel(v); return err }),
 		"log_format":       readText(&s.LogFormat, func(v string) error { _, err := parseFormat(v); return err }),
@@ -158,6 +160,30 @@ func readListen(dst *[]string, dir string) reader {
 		}
 		return nil
 	}
+}
+
+// readKinds reads a list of kinds of direct links, which may be empty.
+func readKinds(dst *[]string) reader {
+	return func(value any) error {
+		list, ok := value.([]any)
+		if !ok {
+			return errors.New(`want a list of kinds, such as ["unix", "net"]`)
+		}
+		kinds := make([]string, len(list))
+		for i, item := range list {
+			if kinds[i], ok = item.(string); !ok {
+				return errors.New("want a list of texts in quotes")
+			}
+		}
+		*dst = kinds
+		return checkKinds(kinds)
+	}
+}
+
+// checkKinds reports whether the server takes a list of kinds.
+func checkKinds(kinds []string) error {
+	_, err := switchboard.ParseKinds(kinds)
+	return err
 }
 
 // from makes path absolute, seen from dir. It is not cleaned: ".." is for the

@@ -65,6 +65,8 @@ func TestParseConfig(t *testing.T) {
 		AuthorizedPeers: "/etc/switchboard/authorized_peers",
 		NetworkKey:      "AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
 		AddressFile:     "/home/me/conf/run/address",
+		Direct:          []string{"unix", "net"},
+		Advertise:       "192.0.2.1",
 		LogLevel:        "debug",
 		LogFormat:       "json",
 	}
@@ -77,9 +79,9 @@ func TestParseConfig(t *testing.T) {
 }
 
 func TestSettingsOver(t *testing.T) {
-	flags := Settings{Listen: []string{"unix:a"}, LogLevel: "debug"}
-	file := Settings{Listen: []string{"unix:b"}, Key: "k", LogLevel: "warn"}
-	want := Settings{Listen: []string{"unix:a"}, Key: "k", LogLevel: "debug"}
+	flags := Settings{Listen: []string{"unix:a"}, LogLevel: "debug", Direct: []string{}}
+	file := Settings{Listen: []string{"unix:b"}, Key: "k", LogLevel: "warn", Direct: []string{"net"}, Advertise: "192.0.2.1"}
+	want := Settings{Listen: []string{"unix:a"}, Key: "k", LogLevel: "debug", Direct: []string{}, Advertise: "192.0.2.1"}
 	if got := flags.over(file); !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
@@ -115,6 +117,9 @@ func FuzzConfig(f *testing.F) {
 			t.Fatal(err)
 		}
 		if _, err := parseNetworkKey(s.NetworkKey); err != nil {
+			t.Fatal(err)
+		}
+		if err := new(plan).parseDirect(s); err != nil {
 			t.Fatal(err)
 		}
 		for _, path := range []string{s.Key, s.AuthorizedPeers, s.AddressFile} {

@@ -105,6 +105,8 @@ func newCommand() *cobra.Command {
 	f.StringVar(&flags.AuthorizedPeers, "authorized-peers", "", "`FILE` of the keys that are admitted over TCP")
 	f.StringVar(&flags.NetworkKey, "network-key", "", "network `KEY`, base64 of 32 bytes")
 	f.StringVar(&flags.AddressFile, "address-file", "", "write the address for clients to `FILE`")
+	f.StringSliceVar(&flags.Direct, "direct", nil, "`KINDS` of direct links that channels may move to: unix,net; \"\" for none (default all)")
+	f.StringVar(&flags.Advertise, "advertise", "", "`IP` at which other machines reach this one's plugins over direct links")
 	f.StringVar(&flags.LogLevel, "log-level", "", "least `LEVEL` logged: debug, info (default), warn, error")
 	f.StringVar(&flags.LogFormat, "log-format", "", "`FORMAT` of the log on stderr: text (default) or json")
 	f.StringVar(&configFile, "config", "", "configuration `FILE`")

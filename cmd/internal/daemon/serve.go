@@ -45,9 +45,15 @@ func run(ctx context.Context, flags Settings, configFile string) error {
 	if p.badPeers != nil {
 		log.Warn("the authorized peers are not in order; nobody needs them without a TCP listener", "err", p.badPeers)
 	}
-	srv, err := switchboard.New(switchboard.Config{
-		Key: key, NetworkKey: p.networkKey, Authorized: p.authorized, Version: version.String(), Log: log,
-	})
+	cfg := switchboard.Config{
+		Key: key, NetworkKey: p.networkKey, Authorized: p.authorized, AdvertiseHost: p.advertise, Version: version.String(), Log: log,
+	}
+	if p.direct != nil {
+		if cfg.DirectKinds, err = switchboard.ParseKinds(p.direct); err != nil {
+			return errors.Join(err, closeAll(lns))
+		}
+	}
+	srv, err := switchboard.New(cfg)
 	if err == nil {
 		err = p.announce(os.Stdout, lns, key.Public())
 	}

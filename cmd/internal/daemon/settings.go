@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -23,6 +24,8 @@ type Settings struct {
 	AuthorizedPeers string   // path
 	NetworkKey      string   // base64
 	AddressFile     string   // path
+	Direct          []string // kinds of direct links; an empty list that is not nil is none
+	Advertise       string   // IP address
 	LogLevel        string   // debug, info, warn, error
 	LogFormat       string   // text, json
 }
@@ -32,11 +35,15 @@ func (s Settings) over(below Settings) Settings {
 	if len(s.Listen) == 0 {
 		s.Listen = below.Listen
 	}
+	if s.Direct == nil {
+		s.Direct = below.Direct
+	}
 	for _, f := range []struct{ mine, theirs *string }{
 		{&s.Key, &below.Key},
 		{&s.AuthorizedPeers, &below.AuthorizedPeers},
 		{&s.NetworkKey, &below.NetworkKey},
 		{&s.AddressFile, &below.AddressFile},
+		{&s.Advertise, &below.Advertise},
 		{&s.LogLevel, &below.LogLevel},
 		{&s.LogFormat, &below.LogFormat},
 	} {
@@ -58,6 +65,8 @@ type plan struct {
 	badPeers      error                    // why it is not
 	needed        bool                     // the peers are: there is a TCP listener
 	networkKey    shs.NetworkKey
+	direct        []string // nil: all kinds
+	advertise     netip.Addr
 	addressFile   string // "" where none was asked for and there is no default
 	askedFile     bool   // addressFile was asked for
 	defaultSocket string // "" if there is none
@@ -104,6 +113,9 @@ func (p *plan) parse(s Settings, defaultAuthorized string) (err error) {
 	if p.networkKey, err = parseNetworkKey(s.NetworkKey); err != nil {
 		return err
 	}
+	if err = p.parseDirect(s); err != nil {
+		return err
+	}
 	if p.level, err = parseLevel(s.LogLevel); err != nil {
 		return err
 	}
@@ -131,6 +143,19 @@ func (p *plan) parse(s Settings, defaultAuthorized string) (err error) {
 		}
 	}
 	return nil
+}
+
+// parseDirect checks what direct links may be.
+func (p *plan) parseDirect(s Settings) (err error) {
+	if p.direct = s.Direct; p.direct != nil {
+		if err := checkKinds(p.direct); err != nil {
+			return err
+		}
+	}
+	if s.Advertise != "" {
+		p.advertise, err = switchboard.ParseAdvertise(s.Advertise)
+	}
+	return err
 }
 
 // errNoPeers is the refusal to serve TCP to nobody in particular.
