@@ -56,10 +56,11 @@ func (a *app) once(ctx context.Context, do func(context.Context, *client.Client)
 
 // stay logs in within --timeout and runs do for as long as ctx lasts, over
 // reconnects, which it reports on stderr. That ctx ended is no error.
-func (a *app) stay(ctx context.Context, do func(context.Context, *client.Client) error) error {
+func (a *app) stay(ctx context.Context, cfg client.Config, do func(context.Context, *client.Client) error) error {
 	limited, cancel := a.limit(ctx)
 	defer cancel()
-	c, err := a.dial(limited, client.Config{OnState: a.reporter(ctx)})
+	cfg.OnState = a.reporter(ctx)
+	c, err := a.dial(limited, cfg)
 	if err != nil {
 		return err
 	}

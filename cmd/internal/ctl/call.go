@@ -52,7 +52,7 @@ of the method is exit code 10.`,
 			}
 			ctx, cancel := a.limit(cmd.Context())
 			defer cancel()
-			return a.withChannel(ctx, name, func(ctx context.Context, conn duplex) error {
+			return a.withChannel(ctx, name, &route{}, func(ctx context.Context, conn duplex) error {
 				return a.call(ctx, conn, method, params, source)
 			})
 		},

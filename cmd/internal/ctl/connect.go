@@ -17,6 +17,7 @@ import (
 // newConnect builds "connect".
 func newConnect(a *app) *cobra.Command {
 	var raw bool
+	var r route
 	cmd := &cobra.Command{
 		Use:   "connect NAME",
 		Short: "Connect stdin and stdout to a plugin",
@@ -26,31 +27,39 @@ read to its end. If stdin is a terminal, the plugin's end is the end. A channel
 that is cut, rather than ended, is exit code 8. --timeout bounds the opening.
 
 On a terminal, control characters of the plugin are shown escaped unless --raw
-is given; to a file or pipe all bytes go as they are.`,
+is given; to a file or pipe all bytes go as they are.
+` + routeHelp + `
+-v says on stderr when the channel moved, or why not.`,
 		Example:           "  echo hello | sbctl connect org.example.echo",
 		Args:              exactly(1),
 		ValidArgsFunction: a.completeName,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.withChannel(cmd.Context(), args[0], func(ctx context.Context, conn duplex) error {
+			return a.withChannel(cmd.Context(), args[0], &r, func(ctx context.Context, conn duplex) error {
 				return a.pipe(ctx, conn, raw)
 			})
 		},
 	}
 	cmd.Flags().BoolVar(&raw, "raw", false, "pass control characters to a terminal")
+	cmd.Flags().BoolVarP(&r.verbose, "verbose", "v", false, "say which way the channel goes")
+	r.addTo(cmd)
 	return cmd
 }
 
 // withChannel opens a channel to name within --timeout, runs do, which closes
 // it, and logs out.
-func (a *app) withChannel(ctx context.Context, name string, do func(context.Context, duplex) error) error {
+func (a *app) withChannel(ctx context.Context, name string, r *route, do func(context.Context, duplex) error) error {
 	limited, cancel := a.limit(ctx)
 	defer cancel()
-	c, err := a.dial(limited, client.Config{NoReconnect: true})
+	cfg := client.Config{NoReconnect: true}
+	if err := r.config(&cfg); err != nil {
+		return err
+	}
+	c, err := a.dial(limited, cfg)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	conn, err := openChannel(limited, c, name)
+	conn, err := openChannel(limited, c, name, r.options(a, name))
 	if err != nil {
 		return err
 	}
@@ -62,8 +71,8 @@ func (a *app) withChannel(ctx context.Context, name string, do func(context.Cont
 }
 
 // openChannel opens a channel to name.
-func openChannel(ctx context.Context, c *client.Client, name string) (duplex, error) {
-	conn, err := c.Open(ctx, name, client.OpenOptions{})
+func openChannel(ctx context.Context, c *client.Client, name string, opts client.OpenOptions) (duplex, error) {
+	conn, err := c.Open(ctx, name, opts)
 	if err == nil {
 		return conn, nil
 	}

@@ -84,7 +84,7 @@ func newRoot(a *app) *cobra.Command {
 	f.BoolVar(&a.singleLane, "single-lane", false, "do without yamux: a connection for each channel")
 	root.AddCommand(
 		newList(a), newWatch(a), newInfo(a), newWait(a), newWhoAmI(a), newPing(a),
-		newConnect(a), newExpose(a), newForward(a), newCall(a), newKey(a), newVersion(a),
+		newChannels(a), newConnect(a), newExpose(a), newForward(a), newCall(a), newKey(a), newVersion(a),
 	)
 	return root
 }

@@ -22,6 +22,7 @@ const defaultMax = 64
 func newExpose(a *app) *cobra.Command {
 	var e exposure
 	var info string
+	var relayOnly bool
 	cmd := &cobra.Command{
 		Use:   "expose NAME TARGET [ARG...]",
 		Short: "Give a TCP or Unix service, or a command, a name",
@@ -54,7 +55,11 @@ A name has one owner. With --queue it waits in line for a name that is taken; wi
 			if e.target, err = parseTarget(args[1], args[2:], a.log); err != nil {
 				return err
 			}
-			return a.stay(cmd.Context(), func(ctx context.Context, c *client.Client) error {
+			var cfg client.Config
+			if relayOnly {
+				cfg.Direct = client.DirectNever
+			}
+			return a.stay(cmd.Context(), cfg, func(ctx context.Context, c *client.Client) error {
 				return a.expose(ctx, c, e)
 			})
 		},
@@ -63,6 +68,7 @@ A name has one owner. With --queue it waits in line for a name that is taken; wi
 	f.SetInterspersed(false) // what follows NAME may be a command's own flags
 	f.IntVar(&e.most, "max", defaultMax, "carry at most `N` channels at once")
 	f.StringVar(&info, "info", "", "publish this `JSON` with the name")
+	f.BoolVar(&relayOnly, "relay-only", false, "keep the channels at the server, which hides your address")
 	f.BoolVar(&e.claim.Queue, "queue", false, "wait in line if the name is taken")
 	f.BoolVar(&e.claim.Replace, "replace", false, "take the name from an owner that lets us")
 	f.BoolVar(&e.claim.Yield, "yield", false, "let others --replace us")

@@ -20,6 +20,7 @@ import (
 // newForward builds "forward".
 func newForward(a *app) *cobra.Command {
 	most := defaultMax
+	var r route
 	cmd := &cobra.Command{
 		Use:   "forward LISTEN NAME",
 		Short: "Lead a local port or socket to a plugin",
@@ -29,7 +30,8 @@ func newForward(a *app) *cobra.Command {
   unix:PATH       a Unix socket with mode 0600
 It prints where it listens, and runs until SIGINT or SIGTERM, over reconnects.
 NAME need not be present when it starts. Whoever can connect to LISTEN speaks with
-your key.`,
+your key.
+` + routeHelp,
 		Example: "  sbctl forward tcp:8080 org.example.web\n  sbctl forward unix:./db.sock org.example.db",
 		Args:    exactly(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -40,17 +42,22 @@ your key.`,
 			if err != nil {
 				return err
 			}
-			return a.stay(cmd.Context(), func(ctx context.Context, c *client.Client) error {
-				return a.forward(ctx, c, network, addr, args[1], most)
+			var cfg client.Config
+			if err := r.config(&cfg); err != nil {
+				return err
+			}
+			return a.stay(cmd.Context(), cfg, func(ctx context.Context, c *client.Client) error {
+				return a.forward(ctx, c, network, addr, args[1], most, &r)
 			})
 		},
 	}
 	cmd.Flags().IntVar(&most, "max", defaultMax, "carry at most `N` connections at once")
+	r.addTo(cmd)
 	return cmd
 }
 
 // forward listens and opens a channel for each connection until ctx ends.
-func (a *app) forward(ctx context.Context, c *client.Client, network, addr, name string, most int) error {
+func (a *app) forward(ctx context.Context, c *client.Client, network, addr, name string, most int, r *route) error {
 	ln, err := listenLocal(ctx, network, addr)
 	if err != nil {
 		return err
@@ -61,7 +68,7 @@ func (a *app) forward(ctx context.Context, c *client.Client, network, addr, name
 	return a.serve(ctx, ln, most, name, func(ctx context.Context, conn duplex) error {
 		limited, cancel := a.limit(ctx)
 		defer cancel()
-		there, err := openChannel(limited, c, name)
+		there, err := openChannel(limited, c, name, r.options(a, name))
 		if err != nil {
 			return errors.Join(err, conn.Abort())
 		}

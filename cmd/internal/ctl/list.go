@@ -37,7 +37,7 @@ changes. With --json it is one JSON array, the first key of each entry its name.
 				print = a.printEntries
 			}
 			if watch {
-				return a.stay(cmd.Context(), func(ctx context.Context, c *client.Client) error {
+				return a.stay(cmd.Context(), client.Config{}, func(ctx context.Context, c *client.Client) error {
 					return a.listAgain(ctx, c, match, print)
 				})
 			}

@@ -109,7 +109,7 @@ sees a caller who says nothing, and "expose NAME exec:CMD" starts a CMD for it.`
 // pingName opens a channel to name and says how long that took.
 func pingName(ctx context.Context, c *client.Client, name string) (time.Duration, error) {
 	start := time.Now()
-	conn, err := openChannel(ctx, c, name)
+	conn, err := openChannel(ctx, c, name, client.OpenOptions{})
 	if err != nil {
 		return 0, err
 	}

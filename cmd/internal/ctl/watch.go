@@ -33,7 +33,7 @@ present, "lagged" says to forget it, for it comes again.`,
 			if len(args) == 1 {
 				match = args[0]
 			}
-			return a.stay(cmd.Context(), func(ctx context.Context, c *client.Client) error {
+			return a.stay(cmd.Context(), client.Config{}, func(ctx context.Context, c *client.Client) error {
 				view := newView(a)
 				for ev, err := range c.Watch(ctx, match) {
 					if err != nil {
