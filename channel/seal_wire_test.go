@@ -387,7 +387,9 @@ type endings struct {
 func (e *endings) note(how string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.how = append(e.how, how)
+	if n := len(e.how); n == 0 || e.how[n-1] != how { // a second time changes nothing
+		e.how = append(e.how, how)
+	}
 }
 
 func (e *endings) CloseWrite() error { e.note("half"); return e.Lane.CloseWrite() }
