@@ -112,6 +112,14 @@ func (p *pair) connect(more, answer string) (caller, callee *peer, o control.Off
 	return c, q, o
 }
 
+// opened makes a channel over the relay.
+func (p *pair) opened() (callee *peer, o control.OfferArgs) {
+	p.t.Helper()
+	c, callee, o := p.connect("", "{}")
+	c.want(0x0a, -1)
+	return callee, o
+}
+
 // ask makes an async call, which may fail.
 func (p *pair) ask(lane *peer, method, args string) (json.RawMessage, control.Code) {
 	p.t.Helper()
