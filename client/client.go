@@ -24,6 +24,7 @@ type Client struct {
 	cancel context.CancelCauseFunc
 	done   chan struct{} // closed when the last goroutine is about to end
 	turn   chan struct{} // a token: one OnState at a time
+	pins   *pins
 
 	wg sync.WaitGroup
 
@@ -73,6 +74,7 @@ func Dial(ctx context.Context, cfg Config) (*Client, error) {
 		busy:      make(map[string]chan struct{}),
 		listeners: make(map[string]*Listener),
 		ends:      make(map[channel.ID]*end),
+		pins:      newPins(cfg.Pins, cfg.Log),
 		lingers:   make(map[*channel.Path]struct{}),
 	}
 	// What lives as long as the Client is not tied to the Dial.

@@ -72,7 +72,7 @@ func (c *Client) wants(opts *OpenOptions, args *control.ConnectArgs) error {
 }
 
 // prepare makes a channel that the callee has accepted what was asked for.
-func (e *end) prepare(ctx context.Context, args *control.ConnectArgs, res *control.ConnectResult, opts *OpenOptions) (channel.Lane, error) {
+func (e *end) prepare(ctx context.Context, args *control.ConnectArgs, res *control.ConnectResult, opts *OpenOptions, whom expected) (channel.Lane, error) {
 	if args.Require {
 		if err := e.requireLink(ctx, res.Direct, opts.OnDirect); err != nil {
 			return nil, err
@@ -81,7 +81,7 @@ func (e *end) prepare(ctx context.Context, args *control.ConnectArgs, res *contr
 	lane := channel.Lane(e)
 	if args.Sealed {
 		var err error
-		if lane, err = e.seal(ctx, args, res); err != nil {
+		if lane, err = e.seal(ctx, res, whom); err != nil {
 			return nil, err
 		}
 	}
@@ -91,24 +91,6 @@ func (e *end) prepare(ctx context.Context, args *control.ConnectArgs, res *contr
 		}
 	}
 	return lane, nil
-}
-
-// seal runs the handshake inside the channel, with whom the caller or the
-// server means.
-func (e *end) seal(ctx context.Context, args *control.ConnectArgs, res *control.ConnectResult) (channel.Lane, error) {
-	if !res.Sealed {
-		return nil, control.Unavailable.With("the callee does not seal channels")
-	}
-	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
-	defer cancel()
-	c := e.s.c
-	lane, err := channel.Seal(ctx, e, channel.SealConfig{
-		Caller: true, Key: c.cfg.Key, Network: c.cfg.NetworkKey, Channel: e.id, To: args.To, Peer: e.peer,
-	})
-	if errors.Is(err, channel.ErrPeer) {
-		err = fmt.Errorf("%w: %w", PeerMismatch.With("the other end of the channel is not whom the server named"), err)
-	}
-	return lane, err
 }
 
 var errNoLink = errors.New("no direct link could be made")

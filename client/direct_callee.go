@@ -3,7 +3,6 @@ package client
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"net"
 	"slices"
 	"time"
@@ -209,16 +208,8 @@ func (s *session) ready(e *end, o *offer, l *Listener, ln *channel.LinkListener)
 	}
 	lane := channel.Lane(e)
 	if o.sealed {
-		ctx, cancel := context.WithTimeout(ctx, answerTimeout)
-		defer cancel()
 		var err error
-		lane, err = channel.Seal(ctx, e, channel.SealConfig{
-			Key: s.c.cfg.Key, Network: s.c.cfg.NetworkKey, Channel: e.id, To: o.info.Name, Peer: e.peer,
-		})
-		if errors.Is(err, channel.ErrPeer) {
-			err = errors.Join(PeerMismatch, err)
-		}
-		if err != nil {
+		if lane, err = e.sealAs(ctx, false); err != nil {
 			return err
 		}
 	}

@@ -62,9 +62,15 @@ func (c *Client) DialContext(ctx context.Context, network, name string) (net.Con
 // like one that is Busy, or PeerGone.
 func (c *Client) Open(ctx context.Context, name string, opts OpenOptions) (*channel.Conn, error) {
 	args := control.ConnectArgs{To: name}
-	if !opts.Key.IsZero() {
-		key := opts.Key
-		args.Key = &key
+	whom := expected{key: opts.Key}
+	if opts.Sealed {
+		var err error
+		if whom, err = c.pins.expect(ctx, name, opts.Key); err != nil {
+			return nil, fmt.Errorf("client: %w", err)
+		}
+	}
+	if !whom.key.IsZero() {
+		args.Key = &whom.key
 	}
 	if epoch := opts.Epoch; epoch != 0 {
 		args.Epoch = &epoch
@@ -95,7 +101,8 @@ func (c *Client) Open(ctx context.Context, name string, opts OpenOptions) (*chan
 		}
 		var patience time.Duration
 		patience, args.TimeoutMS = timeout(ctx, opts.Timeout)
-		conn, err = s.connect(ctx, lane, &args, patience, &opts)
+		conn, err = s.connect(ctx, lane, &args, patience, &opts, whom)
+		err = whom.mismatch(err)
 		if errors.Is(err, ErrNotConnected) { // it was sent: no next session
 			cut, err = err, nil
 		}
@@ -129,7 +136,7 @@ func timeout(ctx context.Context, want time.Duration) (time.Duration, *int64) {
 }
 
 // connect makes a lane a channel. It owns the lane.
-func (s *session) connect(ctx context.Context, lane channel.Lane, args *control.ConnectArgs, patience time.Duration, opts *OpenOptions) (*channel.Conn, error) {
+func (s *session) connect(ctx context.Context, lane channel.Lane, args *control.ConnectArgs, patience time.Duration, opts *OpenOptions, whom expected) (*channel.Conn, error) {
 	var res control.ConnectResult
 	if err := ask(ctx, lane, patience+graceTimeout, control.MethodConnect, args, &res); err != nil {
 		if _, answered := errors.AsType[*Error](err); answered {
@@ -154,12 +161,12 @@ func (s *session) connect(ctx context.Context, lane channel.Lane, args *control.
 		Sealed:  args.Sealed,
 	}
 	e := s.adopt(lane, &info)
-	sealed, err := e.prepare(ctx, args, &res, opts)
+	ready, err := e.prepare(ctx, args, &res, opts, whom)
 	if err != nil {
 		e.Abort()
 		return nil, err
 	}
-	return channel.NewConn(sealed, info), nil
+	return channel.NewConn(ready, info), nil
 }
 
 // unanswered says what became of a connect without a proper answer: given up,
