@@ -74,7 +74,9 @@ func (s *session) tryConnect(lane *mux.Stream, req int32, c call, by *mux.Batch)
 		}
 	}
 	if err == nil && a.offer != nil {
+		a.mu.Lock() // fail, which may come at once, waits for link
 		a.link, err = s.newLink(id, c.args.To, lane, a.fail)
+		a.mu.Unlock()
 	}
 	if a.link == nil {
 		if a.offer != nil {
@@ -156,7 +158,7 @@ func (a *attempt) fail(err error) {
 	if !a.over.CompareAndSwap(false, true) {
 		return
 	}
-	a.link.srv.wg.Go(func() {
+	a.s.srv.wg.Go(func() {
 		if !a.disarm() {
 			err = errCallerGone
 		}
