@@ -120,6 +120,8 @@ func work(args []string) error {
 		dial = raw.Dial
 	case "raw-direct":
 		dial = raw.Direct
+	case "raw-box":
+		dial = raw.Box
 	case "", "relay":
 		dial, err = board.Dialer("plain")
 	default:

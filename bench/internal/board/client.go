@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"hash/fnv"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 
@@ -24,21 +26,31 @@ type plug struct {
 	work   sync.WaitGroup
 }
 
+// way is how a worker of one mode reaches the server, and the other end.
+type way struct {
+	network string
+	mode    client.Mode
+	direct  client.Direct
+}
+
+var ways = map[string]way{
+	"plain":      {"unix", client.ModeAuto, client.DirectNever},
+	"box":        {"unix", client.ModeBox, client.DirectNever},
+	"tcp":        {"net", client.ModeBox, client.DirectNever},
+	"direct":     {"unix", client.ModeAuto, client.DirectRequire},
+	"direct-tcp": {"net", client.ModeBox, client.DirectRequire},
+	"auto":       {"unix", client.ModeAuto, client.DirectAuto},
+}
+
 // Dialer returns how a worker of a mode connects: plain (the client's default on
 // a Unix socket), box (encrypted, on the same socket) or tcp (encrypted, on the
-// loopback interface, if the server listens there).
+// loopback interface, if the server listens there), all of whose channels stay
+// at the server; direct and direct-tcp, whose channels never use it; or auto,
+// whose channels move, as they do by default.
 func Dialer(mode string) (drive.Dialer, error) {
-	var network string
-	var how client.Mode
-	switch mode {
-	case "plain":
-		network, how = "unix", client.ModeAuto
-	case "box":
-		network, how = "unix", client.ModeBox
-	case "tcp":
-		network, how = "net", client.ModeBox
-	default:
-		return nil, fmt.Errorf("no such mode: %q; there are plain, box and tcp", mode)
+	w, ok := ways[mode]
+	if !ok {
+		return nil, fmt.Errorf("no such mode: %q; there are %s", mode, strings.Join(slices.Sorted(maps.Keys(ways)), ", "))
 	}
 	var mu sync.Mutex
 	var known map[string]place // by address
@@ -48,7 +60,7 @@ func Dialer(mode string) (drive.Dialer, error) {
 		mu.Unlock()
 		if !ok {
 			var err error
-			if at, err = find(addr, network); err != nil {
+			if at, err = find(addr, w.network); err != nil {
 				return nil, err
 			}
 			mu.Lock()
@@ -58,7 +70,7 @@ func Dialer(mode string) (drive.Dialer, error) {
 		h := fnv.New32a()
 		io.WriteString(h, id)
 		k := h.Sum32() % keyCount
-		return dial(client.Config{Address: at.addr, Key: at.keys[k], Prepared: at.prepared[k], Mode: how, NoReconnect: true})
+		return dial(client.Config{Address: at.addr, Key: at.keys[k], Prepared: at.prepared[k], Mode: w.mode, Direct: w.direct, NoReconnect: true})
 	}, nil
 }
 

@@ -20,7 +20,7 @@ func TestNamesOfNumbers(t *testing.T) {
 }
 
 func TestUnknownMode(t *testing.T) {
-	if _, err := Dialer("direct"); err == nil {
+	if _, err := Dialer("carrier pigeon"); err == nil {
 		t.Error("no error")
 	}
 }
