@@ -154,7 +154,6 @@ func (e *modelEnd) mayMove() bool { return !e.broken && !e.fixed && !e.closed }
 func (e *modelEnd) unlink() {
 	e.moving = false
 	if !e.m.unlink() {
-		e.cause = e.cause || e.link[e.i].dead
 		e.breaks()
 		return
 	}

@@ -75,8 +75,8 @@ var inStates = []struct {
 	{"link", move{in: inLink, got: 10, marked: true, mark: mark{true, 10}}},
 }
 
-// result is what an event of the other end's direction does.
-type result struct {
+// arrival is what an event of the other end's direction does.
+type arrival struct {
 	ok bool
 	in inState
 }
@@ -84,24 +84,24 @@ type result struct {
 // TestMoveReceiving: every event of the other end's direction in every state
 // of it. A hole has no state after it.
 func TestMoveReceiving(t *testing.T) {
-	hole := &result{}
-	lane, ended, link := &result{true, inLane}, &result{true, inEnded}, &result{true, inLink}
+	hole := &arrival{}
+	lane, ended, link := &arrival{true, inLane}, &arrival{true, inEnded}, &arrival{true, inLink}
 	for _, e := range []struct {
 		name string
 		do   func(*move) bool
-		want [7]*result // in the order of inStates; nil: does not happen there
+		want [7]*arrival // in the order of inStates; nil: does not happen there
 	}{
-		{"read 1", func(m *move) bool { return m.read(1) }, [7]*result{lane, lane, lane, hole, nil, nil, hole}},
-		{"read 2", func(m *move) bool { return m.read(2) }, [7]*result{lane, link, lane, hole, nil, nil, hole}},
-		{"read 3", func(m *move) bool { return m.read(3) }, [7]*result{lane, hole, hole, hole, nil, nil, hole}},
-		{"end", (*move).laneEnd, [7]*result{ended, hole, hole, ended, nil, nil, nil}},
-		{"mark 01‖9", func(m *move) bool { return m.peerMark(mark{true, 9}) }, [7]*result{0: hole, 4: hole}},
-		{"mark 01‖10", func(m *move) bool { return m.peerMark(mark{true, 10}) }, [7]*result{0: link, 4: hole}},
-		{"mark 01‖11", func(m *move) bool { return m.peerMark(mark{true, 11}) }, [7]*result{0: lane, 4: hole}},
-		{"mark 00‖9", func(m *move) bool { return m.peerMark(mark{false, 9}) }, [7]*result{0: hole, 4: hole}},
-		{"mark 00‖10", func(m *move) bool { return m.peerMark(mark{false, 10}) }, [7]*result{0: lane, 4: ended}},
-		{"mark 00‖11", func(m *move) bool { return m.peerMark(mark{false, 11}) }, [7]*result{0: lane, 4: hole}},
-		{"mark of all bits", func(m *move) bool { return m.peerMark(mark{true, 1<<64 - 1}) }, [7]*result{0: lane, 4: hole}},
+		{"read 1", func(m *move) bool { return m.read(1) }, [7]*arrival{lane, lane, lane, hole, nil, nil, hole}},
+		{"read 2", func(m *move) bool { return m.read(2) }, [7]*arrival{lane, link, lane, hole, nil, nil, hole}},
+		{"read 3", func(m *move) bool { return m.read(3) }, [7]*arrival{lane, hole, hole, hole, nil, nil, hole}},
+		{"end", (*move).laneEnd, [7]*arrival{ended, hole, hole, ended, nil, nil, nil}},
+		{"mark 01‖9", func(m *move) bool { return m.peerMark(mark{true, 9}) }, [7]*arrival{0: hole, 4: hole}},
+		{"mark 01‖10", func(m *move) bool { return m.peerMark(mark{true, 10}) }, [7]*arrival{0: link, 4: hole}},
+		{"mark 01‖11", func(m *move) bool { return m.peerMark(mark{true, 11}) }, [7]*arrival{0: lane, 4: hole}},
+		{"mark 00‖9", func(m *move) bool { return m.peerMark(mark{false, 9}) }, [7]*arrival{0: hole, 4: hole}},
+		{"mark 00‖10", func(m *move) bool { return m.peerMark(mark{false, 10}) }, [7]*arrival{0: lane, 4: ended}},
+		{"mark 00‖11", func(m *move) bool { return m.peerMark(mark{false, 11}) }, [7]*arrival{0: lane, 4: hole}},
+		{"mark of all bits", func(m *move) bool { return m.peerMark(mark{true, 1<<64 - 1}) }, [7]*arrival{0: lane, 4: hole}},
 	} {
 		for i, s := range inStates {
 			if e.want[i] == nil {

@@ -121,7 +121,10 @@ func (e *modelEnd) finish(late bool) bool {
 	if !e.closed || e.gone {
 		return false
 	}
-	over := e.ended && e.eof && (e.linked || e.m.in == inLink || e.link == nil || !e.m.marked) && (e.m.finished() || !e.moving)
+	// A callee waits for the mark even when both directions have ended: the
+	// caller may not have read its end, and cannot know that it will come.
+	over := e.ended && e.eof && (e.linked || e.m.in == inLink || e.link == nil || !e.m.marked) &&
+		(!e.moving || e.m.finished() && e.m.caller)
 	if !over && !late && !e.broken && !e.outErr && !e.inErr {
 		return false
 	}

@@ -52,6 +52,7 @@ type Path struct {
 	mu            sync.Mutex
 	m             move
 	link          Lane          // nil without one, or when it came to nothing
+	crossed       *Lane         // the link, once our mark is on it; set with the writing token
 	fixed         bool          // the lane has died before any move: there will be none
 	err           error         // why the channel is broken
 	over          chan struct{} // closed when err is set
@@ -63,8 +64,10 @@ type Path struct {
 
 var _ Lane = (*Path)(nil)
 
-// NewPath makes a Path of a channel's lane, which it owns. spawn runs what is
-// left to do after a Close, for at most 5 s; it ends at once after an Abort.
+// NewPath makes a Path of a channel's lane, which it owns: a stream of yamux, or
+// another lane whose Write keeps nothing back at a deadline of what it returns
+// as written. spawn runs what is left to do after a Close, for at most 5 s; it
+// ends at once after an Abort.
 func NewPath(lane Lane, caller bool, spawn func(func())) *Path {
 	return &Path{
 		lane:    lane,
@@ -136,7 +139,7 @@ func (p *Path) readLane(b []byte, linger bool) (int, error) {
 			return 0, err
 		}
 		n, err := p.lane.Read(b)
-		if err = p.hasRead(n, err); err != errAgain {
+		if n, err = p.hasRead(n, err); err != errAgain {
 			return n, err
 		}
 	}
@@ -161,24 +164,25 @@ func (p *Path) usable(linger bool) error {
 	return nil
 }
 
-// hasRead takes what a read of the lane has brought.
-func (p *Path) hasRead(n int, err error) error {
+// hasRead takes what a read of the lane has brought. Nothing of a read that
+// goes beyond the mark is given out.
+func (p *Path) hasRead(n int, err error) (int, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if n > 0 && !p.m.read(n) || err == io.EOF && p.m.in == inLane && !p.m.laneEnd() {
-		return p.breakLocked(ErrHole, nil)
+		return 0, p.breakLocked(ErrHole, nil)
 	}
 	p.progressLocked()
 	if err == nil || err == io.EOF && p.m.in == inEnded {
-		return err
+		return n, err
 	}
 	if p.m.in == inLink { // interrupted, or the lane has died behind its last byte
 		if n > 0 {
-			return nil
+			return n, nil
 		}
-		return errAgain
+		return 0, errAgain
 	}
-	return p.laneErrLocked(err)
+	return n, p.laneErrLocked(err)
 }
 
 // progressLocked acts on what the core has come to: the link takes the reader
@@ -206,23 +210,27 @@ func (p *Path) progressLocked() {
 var past = time.Unix(1, 0)
 
 // Write writes to wherever our direction is. On the lane it does so in pieces,
-// and goes over to the link between two of them.
+// and goes over to the link between two of them. Writes of several goroutines
+// do not mix.
 func (p *Path) Write(b []byte) (int, error) {
 	if l := p.outLink.Load(); l != nil {
 		return p.writeLink(*l, b)
 	}
 	p.writing <- struct{}{}
-	defer func() { <-p.writing }()
+	defer p.doneWriting()
 	for done := 0; ; {
 		if err := p.commitIfDue(); err != nil {
 			return done, err
 		}
-		if l := p.outLink.Load(); l != nil {
-			n, err := p.writeLink(*l, b[done:])
+		if p.crossed != nil {
+			n, err := p.writeLink(*p.crossed, b[done:])
 			return done + n, err
 		}
 		if err := p.usable(false); err != nil {
 			return done, err
+		}
+		if p.hasEnded() {
+			return done, net.ErrClosed
 		}
 		n, err := p.lane.Write(b[done:min(done+movePiece, len(b))])
 		done += n
@@ -230,6 +238,23 @@ func (p *Path) Write(b []byte) (int, error) {
 			return done, err
 		}
 	}
+}
+
+// doneWriting gives the writing token back. Only from here on a Write goes
+// straight to the link: not into the middle of one that began on the lane.
+func (p *Path) doneWriting() {
+	if p.crossed != nil {
+		p.outLink.Store(p.crossed)
+	}
+	<-p.writing
+}
+
+// hasEnded reports whether our direction has ended on the lane, which may be
+// dead since: it is not to be touched.
+func (p *Path) hasEnded() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.m.out == outEnded
 }
 
 func (p *Path) writeLink(l Lane, b []byte) (int, error) {
@@ -241,7 +266,7 @@ func (p *Path) writeLink(l Lane, b []byte) (int, error) {
 	n, err := l.Write(b)
 	p.sent.Add(int64(n))
 	if err != nil {
-		err = p.linkErr(err)
+		err = p.linkWriteErr(err)
 	}
 	return n, err
 }
@@ -261,18 +286,18 @@ func (p *Path) CloseWrite() error { return p.closeWrite(false) }
 
 func (p *Path) closeWrite(linger bool) error {
 	p.writing <- struct{}{}
-	defer func() { <-p.writing }()
+	defer p.doneWriting()
 	if err := p.commitIfDue(); err != nil {
 		return err
 	}
-	if err := p.usable(linger); err != nil {
+	if err := p.usable(linger); err != nil || p.hasEnded() {
 		return err
 	}
-	if l := p.outLink.Load(); l != nil {
+	if p.crossed != nil {
 		p.mu.Lock()
 		p.m.end() // before: a Write that meets the goodbye is not to blame the link
 		p.mu.Unlock()
-		if err := (*l).CloseWrite(); err != nil {
+		if err := (*p.crossed).CloseWrite(); err != nil {
 			return p.linkErr(err)
 		}
 		return nil
@@ -295,7 +320,7 @@ func (p *Path) laneErrLocked(err error) error {
 		return p.err
 	case p.shut.Load():
 		return net.ErrClosed
-	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, net.ErrClosed):
+	case errors.Is(err, os.ErrDeadlineExceeded):
 		return err
 	case p.m.committed || p.m.marked:
 		return p.breakLocked(ErrRelayLost, err)
@@ -317,10 +342,18 @@ func (p *Path) linkErr(err error) error {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.err == nil && p.m.out == outOver && errors.Is(err, net.ErrClosed) {
-		return err // a Write behind our CloseWrite
-	}
 	return p.breakLocked(ErrLinkLost, err)
+}
+
+// linkWriteErr is linkErr for a Write, which may come behind our CloseWrite.
+func (p *Path) linkWriteErr(err error) error {
+	p.mu.Lock()
+	late := p.err == nil && p.m.out == outOver && errors.Is(err, net.ErrClosed)
+	p.mu.Unlock()
+	if late {
+		return net.ErrClosed
+	}
+	return p.linkErr(err)
 }
 
 // breakLocked resets the channel on both ways; the first cause stays.
@@ -350,44 +383,3 @@ func (p *Path) LocalAddr() net.Addr { return p.lane.LocalAddr() }
 
 // RemoteAddr returns the lane's.
 func (p *Path) RemoteAddr() net.Addr { return p.lane.RemoteAddr() }
-
-// SetDeadline sets both deadlines.
-func (p *Path) SetDeadline(t time.Time) error {
-	return errors.Join(p.SetReadDeadline(t), p.SetWriteDeadline(t))
-}
-
-// SetReadDeadline sets the deadline of Read, one in progress included.
-func (p *Path) SetReadDeadline(t time.Time) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.shut.Load() {
-		return net.ErrClosed
-	}
-	return p.setRead(t)
-}
-
-// SetWriteDeadline sets the deadline of Write and CloseWrite, likewise.
-func (p *Path) SetWriteDeadline(t time.Time) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.shut.Load() {
-		return net.ErrClosed
-	}
-	return p.setWrite(t)
-}
-
-func (p *Path) setRead(t time.Time) error {
-	p.readDeadline = t
-	if l := p.inLink.Load(); l != nil {
-		return (*l).SetReadDeadline(t)
-	}
-	return p.lane.SetReadDeadline(t)
-}
-
-func (p *Path) setWrite(t time.Time) error {
-	p.writeDeadline = t
-	if l := p.outLink.Load(); l != nil {
-		return (*l).SetWriteDeadline(t)
-	}
-	return p.lane.SetWriteDeadline(t)
-}

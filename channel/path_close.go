@@ -1,6 +1,7 @@
 package channel
 
 import (
+	"io"
 	"net"
 	"os"
 	"time"
@@ -34,7 +35,7 @@ func (p *Path) interruptLocked() {
 	} else {
 		_ = p.lane.SetReadDeadline(past)
 	}
-	if p.outLink.Load() != nil {
+	if p.crossed != nil {
 		_ = p.link.SetWriteDeadline(past)
 	} else {
 		_ = p.lane.SetWriteDeadline(past)
@@ -44,15 +45,18 @@ func (p *Path) interruptLocked() {
 // linger ends a closed channel in order: it ends our direction, takes what
 // still comes, and waits for the end of a move that is under way.
 func (p *Path) linger() {
-	until := time.Now().Add(lingerTime)
 	p.using.Lock() // nobody is at the link any more
+	until := time.Now().Add(lingerTime)
 	p.using.Unlock()
 	p.extend(p.reading, func() { p.setRead(until) })
 	p.extend(p.writing, func() { p.setWrite(until) })
-	_ = p.closeWrite(true) // what it fails for is seen below
+	ended := p.closeWrite(true) == nil
 	p.discard()
 	p.mu.Lock()
-	moved, alone := p.moved, p.m.finished()
+	// When both directions have ended on the lane, a caller need not wait. A
+	// callee has to: without its mark the caller, which may not have read that
+	// far, could not know that nothing is to come over the link.
+	moved, alone := p.moved, p.m.finished() && p.m.caller
 	p.mu.Unlock()
 	if !alone {
 		t := time.NewTimer(time.Until(until))
@@ -63,15 +67,32 @@ func (p *Path) linger() {
 		case <-t.C:
 		}
 	}
-	p.finish()
+	p.takeGoodbye(until)
+	p.finish(ended)
 }
 
-// finish closes what a closed channel has left.
-func (p *Path) finish() {
+// takeGoodbye reads the goodbye behind a mark 00. A socket that is closed over
+// unread bytes resets its connection, and what we have sent could be lost.
+func (p *Path) takeGoodbye(until time.Time) {
+	p.mu.Lock()
+	link := p.link
+	wanted := p.err == nil && link != nil && p.m.marked && !p.m.mark.more
+	p.mu.Unlock()
+	if !wanted || link.SetReadDeadline(until) != nil {
+		return
+	}
+	_, _ = io.Copy(io.Discard, link)
+}
+
+// finish closes what a closed channel has left. No move goes on behind it. The
+// time of a link that has not taken the end of our direction is over.
+func (p *Path) finish(ended bool) {
 	p.mu.Lock()
 	over := []Lane{}
 	switch {
 	case p.err != nil:
+	case p.m.done() && !ended:
+		p.link.Abort()
 	case p.m.done():
 		over = append(over, p.link) // the lane is the server's to reset: the other end may still read it
 	case p.m.finished(), !p.m.committed && !p.m.marked:
@@ -81,6 +102,10 @@ func (p *Path) finish() {
 		over = append(over, p.lane)
 	default:
 		p.breakLocked(ErrLinkLost, os.ErrDeadlineExceeded)
+	}
+	if p.err == nil && !p.m.done() {
+		p.err = net.ErrClosed
+		close(p.over)
 	}
 	p.mu.Unlock()
 	for _, l := range over {

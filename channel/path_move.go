@@ -91,16 +91,19 @@ func (p *Path) lead(ctx context.Context, link Lane) error {
 
 // follow is Move at the callee.
 func (p *Path) follow(ctx context.Context, link Lane) error {
-	if deadline, ok := ctx.Deadline(); ok {
-		if err := link.SetReadDeadline(deadline); err != nil {
-			return err
-		}
-	}
+	stopped := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(stopped)
+		_ = link.SetReadDeadline(past) // a dead link says so when it is read
+	})
 	k, err := readMark(link)
-	if err == nil {
-		err = link.SetReadDeadline(time.Time{})
+	if !stop() {
+		<-stopped
 	}
 	if err != nil {
+		return err
+	}
+	if err := link.SetReadDeadline(time.Time{}); err != nil {
 		return err
 	}
 	p.take(k)
@@ -125,14 +128,15 @@ func readMark(link Lane) (mark, error) {
 func (p *Path) take(k mark) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.err != nil {
-		return
-	}
-	if !p.m.peerMark(k) {
+	switch {
+	case p.err != nil:
+	case p.fixed:
+		p.breakLocked(ErrRelayLost, nil)
+	case !p.m.peerMark(k):
 		p.breakLocked(ErrHole, nil)
-		return
+	default:
+		p.progressLocked()
 	}
-	p.progressLocked()
 }
 
 // drain waits until the lane has nothing more for us.
@@ -159,7 +163,7 @@ func (p *Path) commit(ctx context.Context) error {
 		p.link = nil
 		return ctx.Err()
 	}
-	defer func() { <-p.writing }()
+	defer p.doneWriting()
 	return p.commitIfDue()
 }
 
@@ -190,7 +194,7 @@ func (p *Path) commitIfDue() error {
 		link.Abort() // Move sees it
 	case k.more:
 		_ = link.SetWriteDeadline(p.writeDeadline) // as above
-		p.outLink.Store(&link)
+		p.crossed = &link
 	}
 	return nil
 }

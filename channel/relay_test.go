@@ -16,7 +16,7 @@ import (
 )
 
 // lane returns the two ends of a lane: a peer's and the server's.
-func lane(t *testing.T) (peer, server *shs.Conn) {
+func lane(t testing.TB) (peer, server *shs.Conn) {
 	t.Helper()
 	a, b := testnet.Pipe()
 	key := shs.NewPrivateKey([32]byte{1})
