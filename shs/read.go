@@ -51,6 +51,10 @@ type reader struct {
 	recv   func(fd uintptr) bool // r.recvRaw, made once
 	got    int                   // bytes of the raw read in progress
 	rawErr error                 // of the raw read in progress
+
+	take    func(*os.File) // nil: files that the peer passes are none of ours
+	control []byte         // where their control messages go
+	file    *os.File       // of the raw read in progress
 }
 
 func newReader(conn net.Conn, dec decoder) *reader {
@@ -169,6 +173,7 @@ func (r *reader) fill() error {
 		if err = r.raw.Read(r.recv); err == nil {
 			n, err = r.got, r.rawErr
 			r.got, r.rawErr = 0, nil
+			r.handOver()
 		}
 	} else {
 		r.rebuffer(r.filled || len(r.buf) == readSize && r.few < fewReads)
@@ -188,6 +193,7 @@ func (r *reader) fill() error {
 		return err
 	case errors.Is(err, io.EOF):
 		err = io.ErrUnexpectedEOF
+	case errors.Is(err, ErrProtocol):
 	default: // a reset, a dead link
 		err = fmt.Errorf("%w: %w", io.ErrUnexpectedEOF, err)
 	}
@@ -199,7 +205,7 @@ func (r *reader) fill() error {
 // something is there.
 func (r *reader) recvRaw(fd uintptr) bool {
 	r.rebuffer(true)
-	n, again, err := readRaw(fd, r.buf[r.end:])
+	n, again, err := r.readOnce(fd)
 	if again {
 		if r.begin == r.end {
 			r.drop()

@@ -372,6 +372,7 @@ func (s *Session) endLocked(to state, err error) {
 		st.dieLocked(err)
 	}
 	s.streams, s.backlog = nil, nil
+	s.dropFilesLocked()
 	s.after = append(s.after, func() { s.cfg.Budget.leave(s) })
 	if to == dead {
 		close(s.writerDone)

@@ -5,10 +5,11 @@ import "net"
 // wire is the connection below a session.
 type wire struct {
 	net.Conn
-	in  viewer  // nil: reads go through buf
-	try trier   // nil: a write may wait
-	end aborter // nil: an abort is a close
-	buf []byte
+	in   viewer  // nil: reads go through buf
+	try  trier   // nil: a write may wait
+	end  aborter // nil: an abort is a close
+	file filer   // nil: no files
+	buf  []byte
 }
 
 // viewer lends what it has read, until the next call. more says that there is
@@ -37,6 +38,7 @@ func newWire(conn net.Conn) wire {
 	w.in, _ = conn.(viewer)
 	w.try, _ = conn.(trier)
 	w.end, _ = conn.(aborter)
+	w.file, _ = conn.(filer)
 	return w
 }
 

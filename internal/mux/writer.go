@@ -50,6 +50,8 @@ type outbox struct {
 	awaySent bool
 	peerAway bool
 
+	files []outFile // they go in front of raw
+
 	due      bool      // it is to be written now; else it goes along, or a little later
 	later    bool      // a timer will flush
 	writing  bool      // somebody writes
@@ -77,7 +79,7 @@ func (s *Session) flush() {
 	s.mu.Lock()
 	s.promised = false
 	for i := 0; s.state == live && !s.writing && s.due; i++ {
-		if s.wire.try == nil || i == maxInline {
+		if s.wire.try == nil || i == maxInline || len(s.files) > 0 {
 			s.startWriterLocked(false)
 			break
 		}
@@ -160,10 +162,10 @@ func (s *Session) writeLoop(left bool) {
 			s.unlockQuiet()
 			return
 		}
-		out := s.takeLocked()
+		files, out := s.takeFilesLocked(), s.takeLocked()
 		s.mu.Unlock()
-		var err error
-		if len(out) > 0 {
+		err := s.writeFiles(files)
+		if err == nil && len(out) > 0 {
 			err = s.blockingWrite(out)
 		}
 		s.mu.Lock()

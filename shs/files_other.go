@@ -1,0 +1,21 @@
+//go:build !(darwin || linux)
+
+package shs
+
+import (
+	"errors"
+	"os"
+)
+
+// passesFiles says whether this system has recvFile and sendFile.
+const passesFiles = false
+
+const controlSize = 0
+
+func recvFile(uintptr, []byte, []byte) (n int, f *os.File, again bool, err error) {
+	return 0, nil, false, errors.ErrUnsupported
+}
+
+func sendFile(_, _ uintptr, _ []byte) (n int, again bool, err error) {
+	return 0, false, errors.ErrUnsupported
+}
