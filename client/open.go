@@ -61,25 +61,8 @@ func (c *Client) DialContext(ctx context.Context, network, name string) (net.Con
 // by itself. A callee that resets a channel the moment it has accepted it looks
 // like one that is Busy, or PeerGone.
 func (c *Client) Open(ctx context.Context, name string, opts OpenOptions) (*channel.Conn, error) {
-	args := control.ConnectArgs{To: name}
-	whom := expected{key: opts.Key}
-	if opts.Sealed {
-		var err error
-		if whom, err = c.pins.expect(ctx, name, opts.Key); err != nil {
-			return nil, fmt.Errorf("client: %w", err)
-		}
-	}
-	if !whom.key.IsZero() {
-		args.Key = &whom.key
-	}
-	if epoch := opts.Epoch; epoch != 0 {
-		args.Epoch = &epoch
-	}
-	var err error
-	if args.Meta, err = document("meta", opts.Meta); err != nil {
-		return nil, err
-	}
-	if err := c.wants(&opts, &args); err != nil {
+	args, whom, err := c.connectArgs(ctx, name, &opts)
+	if err != nil {
 		return nil, err
 	}
 	var conn *channel.Conn
@@ -120,6 +103,26 @@ func (c *Client) Open(ctx context.Context, name string, opts OpenOptions) (*chan
 		}
 	}
 	return nil, err
+}
+
+// connectArgs is what is asked for with a connect, and whom it is to reach.
+func (c *Client) connectArgs(ctx context.Context, name string, opts *OpenOptions) (args control.ConnectArgs, whom expected, err error) {
+	args, whom = control.ConnectArgs{To: name}, expected{key: opts.Key}
+	if opts.Sealed {
+		if whom, err = c.pins.expect(ctx, name, opts.Key); err != nil {
+			return args, whom, fmt.Errorf("client: %w", err)
+		}
+	}
+	if !whom.key.IsZero() {
+		args.Key = &whom.key
+	}
+	if epoch := opts.Epoch; epoch != 0 {
+		args.Epoch = &epoch
+	}
+	if args.Meta, err = document("meta", opts.Meta); err != nil {
+		return args, whom, err
+	}
+	return args, whom, c.wants(opts, &args)
 }
 
 // timeout is how long a connect may take, and what the server is told of it.
