@@ -26,8 +26,9 @@ type books struct {
 	offers   map[channel.ID]*pendingOffer // waiting for accept on a new connection
 	links    map[channel.ID]*link         // bound: relayed, or parked by a move that may come back
 	moved    movedBooks
-	last     uint64 // session id, never used twice
-	total    int    // admitted logins
+	unnamed  unnamed // descriptors sent to peers; has a lock of its own, which nobody holds who takes another
+	last     uint64  // session id, never used twice
+	total    int     // admitted logins
 	stopping bool
 
 	roll roll // the registry's names as a list shows them; has a lock of its own

@@ -120,6 +120,7 @@ type wish struct {
 	link    *control.LinkAsk // nil: no direct link
 	require bool
 	sealed  bool
+	id      channel.ID
 }
 
 func (w *wish) none() bool { return w.link == nil && !w.require && !w.sealed }
@@ -137,7 +138,7 @@ var (
 // are on yamux.
 func (s *session) wishFor(c call, target *session, id channel.ID, streams bool) (wish, error) {
 	a := &c.args
-	w := wish{s: s, target: target, require: a.Require, sealed: a.Sealed}
+	w := wish{s: s, target: target, require: a.Require, sealed: a.Sealed, id: id}
 	if len(a.Direct) == 0 || !streams {
 		if a.Require {
 			return w, errNoKind
@@ -171,7 +172,7 @@ func (s *session) askLink(target *session, name string, asked []string, resume i
 	}
 	ask := &control.LinkAsk{Kinds: kinds, Resume: resume, Survive: g.Survive}
 	rand.Read(ask.Secret[:])
-	if kinds[0] == control.KindUnix {
+	if slices.Contains(kinds, control.KindUnix) {
 		ask.UID = &s.place.uid
 	}
 	return ask, nil
@@ -199,7 +200,7 @@ func (w *wish) granted(answer json.RawMessage) (*control.Links, error) {
 	case err != nil || w.link == nil || res.Direct == nil:
 		return nil, nil
 	}
-	links := w.s.linksTo(w.target, w.link, *res.Direct)
+	links := w.s.linksTo(w.target, w.id, w.link, *res.Direct)
 	if links == nil && w.require {
 		return nil, errNoLink
 	}
@@ -207,10 +208,17 @@ func (w *wish) granted(answer json.RawMessage) (*control.Links, error) {
 }
 
 // linksTo are what a caller may dial of a callee's answer; nil if there are none.
-func (s *session) linksTo(target *session, ask *control.LinkAsk, a control.LinkAnswer) *control.Links {
+func (s *session) linksTo(target *session, id channel.ID, ask *control.LinkAsk, a control.LinkAnswer) *control.Links {
 	links, dropped := s.srv.topology().links(ask.Kinds, a, s.place, target.place)
 	if len(dropped) > 0 {
 		target.log.Debug("links dropped", "kinds", dropped)
+	}
+	if a.FD && slices.Contains(ask.Kinds, control.KindFD) {
+		if i, err := s.passPair(target, id); err == nil {
+			links = slices.Insert(links, 0, control.Link{FD: &i})
+		} else {
+			s.log.Debug("no sockets passed", "channel", id.String(), "err", err)
+		}
 	}
 	if len(links) == 0 {
 		return nil
@@ -311,7 +319,7 @@ func (s *session) tryLink(ctx context.Context, l *link, target *session, ask *co
 	if err != nil {
 		return nil, errNoLink
 	}
-	links := s.linksTo(target, ask, res.Direct)
+	links := s.linksTo(target, l.id, ask, res.Direct)
 	if links == nil || !l.offer(links) {
 		return nil, errNoLink
 	}

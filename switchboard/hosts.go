@@ -19,6 +19,7 @@ import (
 type place struct {
 	transport string
 	uid       uint32     // of the peer, on a Unix socket
+	files     bool       // the server can pass it descriptors: a Unix socket in plain mode
 	remote    netip.Addr // of the peer, over TCP
 	local     netip.Addr // at which it reached the server, over TCP
 }
@@ -60,7 +61,7 @@ const (
 // of preference.
 func (t topology) kinds(asked []string, allowed []channel.Kind, caller, callee place) []string {
 	var kinds []string
-	for _, kind := range []string{control.KindUnix, control.KindNet} {
+	for _, kind := range []string{control.KindFD, control.KindUnix, control.KindNet} {
 		if slices.Contains(asked, kind) && slices.Contains(allowed, channel.Kind(kind)) && t.permits(kind, caller, callee) {
 			kinds = append(kinds, kind)
 		}
@@ -69,7 +70,10 @@ func (t topology) kinds(asked []string, allowed []channel.Kind, caller, callee p
 }
 
 func (t topology) permits(kind string, caller, callee place) bool {
-	if kind == control.KindUnix {
+	switch kind {
+	case control.KindFD:
+		return caller.files && callee.files
+	case control.KindUnix:
 		return caller.transport == transportUnix && callee.transport == transportUnix && caller.uid == callee.uid
 	}
 	return t.host(caller, callee).IsValid()
@@ -116,7 +120,7 @@ func dialableHost(a netip.Addr) bool {
 // links are what the caller may dial of what a callee has answered, when it was
 // asked for kinds. dropped are the kinds that it named and that are left out.
 func (t topology) links(kinds []string, a control.LinkAnswer, caller, callee place) (links []control.Link, dropped []string) {
-	if a.FD {
+	if a.FD && !slices.Contains(kinds, control.KindFD) { // else the server makes it
 		dropped = append(dropped, control.KindFD)
 	}
 	if a.Unix != "" {

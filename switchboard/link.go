@@ -101,6 +101,7 @@ func (l *link) talksLocked() []talk {
 
 // over takes the link out of the books.
 func (l *link) over() {
+	l.srv.unnamed.named(l.caller, l.id)
 	l.srv.mu.Lock()
 	defer l.srv.mu.Unlock()
 	for _, t := range l.talksLocked() {

@@ -53,6 +53,7 @@ func (s *session) movedOver(a control.ChannelMovedArgs) (bool, error) {
 	}
 	srv.dropSecretsLocked(s.key, id)
 	srv.mu.Unlock()
+	srv.unnamed.named(s, id)
 	if err != nil {
 		return false, err
 	}

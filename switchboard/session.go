@@ -76,6 +76,7 @@ func (s *Server) newSession(life context.Context, conn *shs.Conn, o origin) *ses
 		talks:     make(map[shs.PublicKey]int),
 		callers:   make(map[shs.PublicKey]int),
 	}
+	sess.place.files = o.transport == transportUnix && conn.PassesFiles()
 	sess.ctx, sess.cancel = context.WithCancelCause(life)
 	s.mu.Lock()
 	s.last++
@@ -118,6 +119,7 @@ func (s *session) run() {
 	s.srv.rouse()
 	m := s.mux
 	s.srv.mu.Unlock()
+	s.srv.unnamed.end(s)
 	// Only an end in order has a goodbye: for the peer, too, a session that
 	// broke must not look like one that ended.
 	orderly := cleanEnd(err) || errors.Is(err, errCameWent) || errors.Is(err, control.ShuttingDown)

@@ -34,6 +34,7 @@ const (
 
 	MethodOffer        = "offer"
 	MethodChannelLink  = "channel.link"
+	MethodChannelFD    = "channel.fd"
 	MethodChannelClose = "channel.close"
 )
 

@@ -116,6 +116,13 @@ type ChannelLinkResult struct {
 	Direct LinkAnswer `json:"direct"`
 }
 
+// ChannelFDArgs tells a callee which descriptor its end of a link is
+// (channel.fd): those that the server passes to a session are counted from 0.
+type ChannelFDArgs struct {
+	Channel string `json:"channel"`
+	FD      int    `json:"fd"`
+}
+
 // ChannelMovedArgs says that a channel is all on its link (channel.moved).
 // Link is the kind. With Resume the lanes stay.
 type ChannelMovedArgs struct {
@@ -243,3 +250,6 @@ func appendKinds(b []byte, field string, kinds []string) []byte {
 
 // AppendJSON implements Body.
 func (a *ChannelLinkArgs) AppendJSON(b []byte) []byte { return appendMarshalled(b, "", a) }
+
+// AppendJSON implements Body.
+func (a *ChannelFDArgs) AppendJSON(b []byte) []byte { return appendMarshalled(b, "", a) }

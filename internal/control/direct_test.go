@@ -47,6 +47,7 @@ func TestDirectForms(t *testing.T) {
 		{&ChannelLinkArgs{"00ff", LinkAsk{Secret: secret, Kinds: []string{"unix"}, UID: &uid, Resume: 5}},
 			`{"channel":"00ff","direct":{"secret":"` + testSecret + `","kinds":["unix"],"uid":1000,"resume":5}}`},
 		{&ChannelLinkResult{LinkAnswer{Unix: "/d/s", Net: 4000, FD: true}}, `{"direct":{"unix":"/d/s","net":4000,"fd":true}}`},
+		{&ChannelFDArgs{Channel: "00ff"}, `{"channel":"00ff","fd":0}`},
 		{&ChannelDirectArgs{Channel: "00ff", Direct: []string{"fd", "net"}}, `{"channel":"00ff","direct":["fd","net"]}`},
 		{&ChannelMovedArgs{Channel: "00ff", Link: "net"}, `{"channel":"00ff","link":"net"}`},
 		{&ChannelClosedArgs{Channel: "00ff", Sent: 1}, `{"channel":"00ff","sent":1,"received":0}`},

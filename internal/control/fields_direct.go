@@ -58,6 +58,16 @@ func (a *ChannelLinkArgs) field(name string) any {
 	return nil
 }
 
+func (a *ChannelFDArgs) field(name string) any {
+	switch name {
+	case "channel":
+		return &a.Channel
+	case "fd":
+		return &a.FD
+	}
+	return nil
+}
+
 func (a *ChannelMovedArgs) field(name string) any {
 	switch name {
 	case "channel":

@@ -26,25 +26,25 @@ type outFile struct {
 }
 
 // SendFile passes a file to the peer, in front of whatever is written from now
-// on in any stream. It goes with a window update of 0 bytes for st, which the peer
-// has opened or answered, and which may have ended. It does not wait, and owns f in
-// any case. Errors: ErrNoFiles, and that
-// of the ended session.
-func (st *Stream) SendFile(f *os.File) error {
-	s := st.s
+// on in any stream. It goes with a window update of 0 bytes for a stream that the
+// peer has opened, and which may have ended. n is how many were passed before. It
+// does not wait, and owns f in any case. Errors: ErrNoFiles, also to a peer that
+// has opened nothing, and that of the ended session.
+func (s *Session) SendFile(f *os.File) (n int, err error) {
 	s.mu.Lock()
 	defer s.unlock()
-	err := s.err
-	if s.state == live && (s.wire.file == nil || !s.wire.file.PassesFiles() || len(s.files) == maxFiles) {
+	err = s.err
+	if s.state == live && (s.wire.file == nil || !s.wire.file.PassesFiles() || s.theirs == 0 || len(s.files) == maxFiles) {
 		err = ErrNoFiles
 	}
 	if err != nil {
 		f.Close()
-		return err
+		return 0, err
 	}
-	s.files = append(s.files, outFile{f, header{typ: typeWindow, id: st.id}.appendTo(nil)})
+	s.files = append(s.files, outFile{f, header{typ: typeWindow, id: s.theirs}.appendTo(nil)})
 	s.due = true
-	return nil
+	s.passed++
+	return s.passed - 1, nil
 }
 
 // takeFilesLocked returns the files that go in front of the next write.

@@ -67,13 +67,13 @@ func isOpen(f *os.File) bool {
 // after it, also while the connection takes a few bytes at a time; then it is
 // closed.
 func TestSendFile(t *testing.T) {
-	_, conn, st, peer := fileServer(t, 1<<20, 5)
+	s, conn, st, peer := fileServer(t, 1<<20, 5)
 	var files []*os.File
 	for _, body := range []string{"before", "one", "two"} {
 		if body != "before" {
 			files = append(files, file(t))
-			if err := st.SendFile(files[len(files)-1]); err != nil {
-				t.Fatal(err)
+			if n, err := s.SendFile(files[len(files)-1]); err != nil || n != len(files)-1 {
+				t.Fatalf("as number %d: %v", n, err)
 			}
 		}
 		if _, err := io.WriteString(st, body); err != nil {
@@ -95,12 +95,11 @@ func TestSendFile(t *testing.T) {
 func TestSendFileBounds(t *testing.T) {
 	s, peer := rawClient(t, mux.Config{})
 	peer.send(open(1))
-	st, err := s.Accept(t.Context())
-	if err != nil {
+	if _, err := s.Accept(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	f := file(t)
-	if err := st.SendFile(f); !errors.Is(err, mux.ErrNoFiles) || isOpen(f) {
+	if _, err := s.SendFile(f); !errors.Is(err, mux.ErrNoFiles) || isOpen(f) {
 		t.Errorf("over a connection that passes none: %v, open: %v", err, isOpen(f))
 	}
 	synctest.Test(t, func(t *testing.T) {
@@ -110,10 +109,11 @@ func TestSendFileBounds(t *testing.T) {
 		}
 		synctest.Wait()
 		var files []*os.File
+		var err error
 		for err == nil {
 			f := file(t)
 			files = append(files, f)
-			err = st.SendFile(f)
+			_, err = s.SendFile(f)
 		}
 		if !errors.Is(err, mux.ErrNoFiles) || len(files) != 9 || isOpen(files[8]) {
 			t.Errorf("after %d files: %v", len(files), err)
@@ -125,7 +125,7 @@ func TestSendFileBounds(t *testing.T) {
 			}
 		}
 		f := file(t)
-		if err := st.SendFile(f); !errors.Is(err, mux.ErrSessionClosed) || isOpen(f) {
+		if _, err := s.SendFile(f); !errors.Is(err, mux.ErrSessionClosed) || isOpen(f) {
 			t.Errorf("to a session that is over: %v, open: %v", err, isOpen(f))
 		}
 	})

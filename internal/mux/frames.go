@@ -128,7 +128,7 @@ func (s *Session) incomingLocked(h header) (*Stream, error) {
 		return nil, s.resets.push(h.id)
 	}
 	st := s.addLocked(h.id)
-	st.waiting = true
+	st.waiting, s.theirs = true, h.id
 	s.backlog = append(s.backlog, st)
 	if s.cfg.Handle == nil {
 		notify(s.arrived)

@@ -64,6 +64,7 @@ type Session struct {
 	backlog []*Stream // waiting for Accept
 	nextID  uint64    // of our next Open; more than 2³² when used up
 	used    idSet     // ids that the peer has opened
+	theirs  uint32    // the last of them that became a stream; 0: none
 	unacked int       // own opens without an answer
 	widened int       // bytes of windows granted beyond the first
 	widest  uint32    // the largest window the peer has had

@@ -50,7 +50,8 @@ type outbox struct {
 	awaySent bool
 	peerAway bool
 
-	files []outFile // they go in front of raw
+	files  []outFile // they go in front of raw
+	passed int       // files so far
 
 	due      bool      // it is to be written now; else it goes along, or a little later
 	later    bool      // a timer will flush
