@@ -51,7 +51,9 @@ type Path struct {
 	// guarded by mu
 	mu            sync.Mutex
 	m             move
-	link          Lane          // nil without one, or when it came to nothing
+	link          Lane // nil without one, or when it came to nothing
+	head          Lane // where marks go: the link, or what is below the resumer
+	resumes       resuming
 	crossed       *Lane         // the link, once our mark is on it; set with the writing token
 	fixed         bool          // the lane has died before any move: there will be none
 	err           error         // why the channel is broken
@@ -138,7 +140,7 @@ func (p *Path) readLane(b []byte, linger bool) (int, error) {
 		if err := p.usable(linger); err != nil {
 			return 0, err
 		}
-		n, err := p.lane.Read(b)
+		n, err := p.fromLane(b)
 		if n, err = p.hasRead(n, err); err != errAgain {
 			return n, err
 		}
@@ -372,7 +374,7 @@ func (p *Path) breakLocked(why, err error) error {
 func (p *Path) endLocked(err error) {
 	p.err = err
 	close(p.over)
-	p.lane.Abort()
+	p.abortLaneLocked()
 	if p.link != nil {
 		p.link.Abort()
 	}

@@ -16,6 +16,10 @@ func (p *Path) Close() error {
 		p.mu.Unlock()
 		return nil
 	}
+	if p.err == nil && p.resumes.joined {
+		p.mu.Unlock()
+		return p.resumes.r.Close()
+	}
 	alone := p.err != nil || !p.m.linked && !p.m.committed
 	if !alone {
 		p.interruptLocked()

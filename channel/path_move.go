@@ -42,13 +42,15 @@ func (p *Path) detach() {
 // been; another Move may follow. After any other error the channel is broken.
 // ctx ends what comes before the caller's mark, not what follows. It is to be
 // called once at a time; at the callee after Register.
-func (p *Path) Move(ctx context.Context, link Lane) error {
+func (p *Path) Move(ctx context.Context, link Lane) error { return p.move(ctx, link, Resume{}) }
+
+func (p *Path) move(ctx context.Context, link Lane, with Resume) error {
 	if p.m.caller && !p.Register() {
 		link.Abort()
 		return ErrUnmoved
 	}
 	p.mu.Lock()
-	p.link = link
+	p.head, p.link = link, p.resumableLocked(link, with)
 	if p.err != nil || p.fixed {
 		link.Abort()
 	}
@@ -85,7 +87,9 @@ func (p *Path) lead(ctx context.Context, link Lane) error {
 		return err
 	}
 	p.take(k)
+	p.hear()
 	p.drain()
+	p.park()
 	return nil
 }
 
@@ -108,7 +112,12 @@ func (p *Path) follow(ctx context.Context, link Lane) error {
 	}
 	p.take(k)
 	p.drain()
-	return p.commit(context.WithoutCancel(ctx))
+	if err := p.commit(context.WithoutCancel(ctx)); err != nil {
+		return err
+	}
+	p.hear()
+	p.park()
+	return nil
 }
 
 // readMark reads the head of a link's direction.
@@ -175,13 +184,17 @@ func (p *Path) commitIfDue() error {
 		defer p.mu.Unlock()
 		return p.err
 	}
-	link := p.link
+	link, head := p.link, p.head
 	k := p.m.commit()
 	p.mu.Unlock()
-	_ = link.SetWriteDeadline(time.Now().Add(markTimeout)) // a dead link says so when it is written
-	_, err := link.Write(k.bytes())
-	if err == nil && !k.more {
-		err = link.CloseWrite()
+	_ = head.SetWriteDeadline(time.Now().Add(markTimeout)) // a dead link says so when it is written
+	_, err := head.Write(k.bytes())
+	switch {
+	case err == nil && p.resumes.r != nil:
+		_ = head.SetWriteDeadline(time.Time{})
+		p.resumes.speak(k)
+	case err == nil && !k.more:
+		err = head.CloseWrite()
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
