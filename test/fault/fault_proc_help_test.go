@@ -141,6 +141,8 @@ type daemon struct {
 	key     shs.PrivateKey
 	sock    string
 	port    string   // of TCP; "" without, "0" until the first start
+	host    string   // of TCP
+	netns   string   // network namespace; "" is that of the test
 	args    []string // more of them
 	cmd     *exec.Cmd
 	drained chan struct{} // closed when stdout has ended
@@ -151,7 +153,7 @@ type daemon struct {
 func newDaemon(t testing.TB, authorized ...shs.PublicKey) *daemon {
 	t.Helper()
 	dir := room(t)
-	d := &daemon{t: t, dir: dir, key: newKey(t, dir+"/server.key"), sock: dir + "/bus.sock"}
+	d := &daemon{t: t, dir: dir, key: newKey(t, dir+"/server.key"), sock: dir + "/bus.sock", host: "127.0.0.1"}
 	if len(authorized) > 0 {
 		d.port = "0"
 		var list strings.Builder
@@ -170,16 +172,18 @@ func (d *daemon) unix() string {
 }
 
 func (d *daemon) tcp() string {
-	return shs.Address{Network: "net", Addr: "127.0.0.1:" + d.port, Key: d.key.Public()}.String()
+	return shs.Address{Network: "net", Addr: d.host + ":" + d.port, Key: d.key.Public()}.String()
 }
 
 // command is a server as d describes it, not started.
 func (d *daemon) command() *exec.Cmd {
 	args := []string{"--listen", "unix:" + d.sock, "--key", d.dir + "/server.key", "--address-file", d.dir + "/address"}
 	if d.port != "" {
-		args = append(args, "--listen", "net:127.0.0.1:"+d.port, "--authorized-peers", d.dir+"/authorized_peers")
+		args = append(args, "--listen", "net:"+d.host+":"+d.port, "--authorized-peers", d.dir+"/authorized_peers")
 	}
-	return command(d.t, d.dir, "switchboard", append(args, d.args...)...)
+	cmd := command(d.t, d.dir, "switchboard", append(args, d.args...)...)
+	inNetns(cmd, d.netns)
+	return cmd
 }
 
 // start starts the server and returns when it says that it listens.
@@ -200,7 +204,7 @@ func (d *daemon) start() {
 		cmd.Wait()
 		d.t.Fatalf("the server did not start: %s", d.log())
 	}
-	if _, port, ok := strings.Cut(said, "net:127.0.0.1:"); ok {
+	if _, port, ok := strings.Cut(said, "net:"+d.host+":"); ok {
 		d.port = strings.TrimSpace(port)
 	}
 	drained := d.drained

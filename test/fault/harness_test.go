@@ -5,6 +5,7 @@ package fault_test
 import (
 	"bufio"
 	"context"
+	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -26,7 +27,14 @@ import (
 // have more of it.
 
 func TestMain(m *testing.M) {
+	if os.Getenv(agentEnv) != "" {
+		runAgent()
+		return
+	}
 	dir, err := programs()
+	if err == nil {
+		err = flag.Set("test.parallel", "16") // what runs side by side waits, mostly
+	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
