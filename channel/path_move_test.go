@@ -134,12 +134,11 @@ func TestPathRelayDies(t *testing.T) {
 // TestPathOwnSessionGoes: the lane is closed from this side, by the end of its
 // session, and not by the Path.
 func TestPathOwnSessionGoes(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		e := newEnds(t, pipeRelay(t))
+	inRelays(t, func(t *testing.T, e *ends) {
 		send(t, e.caller, "x")
 		res := e.move(t)
 		synctest.Wait()
-		e.relay.caller.Close()
+		e.leave()
 		if _, err := e.caller.Read(make([]byte, 1)); !errors.Is(err, channel.ErrRelayLost) {
 			t.Errorf("the caller reads %v", err)
 		}

@@ -23,6 +23,7 @@ type relay struct {
 	caller, callee channel.Lane
 	reset          func() // the server resets both lanes
 	die            func() // the server is gone
+	leave          func() // the caller's session is closed under it
 }
 
 // pipeRelay is a lane between the two ends with no server at all.
@@ -32,14 +33,15 @@ func pipeRelay(t testing.TB) relay {
 		a.NetConn().Close()
 		b.NetConn().Close()
 	}
-	return relay{a, b, cut, cut}
+	return relay{a, b, cut, cut, func() { a.NetConn().Close() }}
 }
 
 // muxRelay is two streams that a server has joined.
 func muxRelay(t testing.TB) relay {
 	session := func() (peer, server *mux.Session) {
 		a, b := testnet.Pipe()
-		peer, server = mux.Client(a, mux.Config{}), mux.Server(b, mux.Config{})
+		quiet := mux.Config{KeepAlive: -1, DeadAfter: -1} // so that a bubble sees who waits for ever
+		peer, server = mux.Client(a, quiet), mux.Server(b, quiet)
 		t.Cleanup(func() {
 			peer.Abort(nil)
 			server.Abort(nil)
@@ -74,7 +76,7 @@ func muxRelay(t testing.TB) relay {
 	return relay{caller, callee, reset, func() {
 		sa.Abort(nil)
 		sb.Abort(nil)
-	}}
+	}, func() { a.Abort(nil) }}
 }
 
 // relays are the kinds of relay that the tests run over.
