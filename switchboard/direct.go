@@ -170,7 +170,10 @@ func (s *session) askLink(target *session, name string, asked []string, resume i
 	case !s.srv.keys[s.key].secrets.take(id, time.Now()):
 		return nil, errSecrets
 	}
-	ask := &control.LinkAsk{Kinds: kinds, Resume: resume, Survive: g.Survive}
+	ask := &control.LinkAsk{Kinds: kinds, Survive: g.Survive}
+	if slices.Contains(kinds, control.KindNet) {
+		ask.Resume = resume
+	}
 	rand.Read(ask.Secret[:])
 	if slices.Contains(kinds, control.KindUnix) {
 		ask.UID = &s.place.uid
@@ -223,7 +226,11 @@ func (s *session) linksTo(target *session, id channel.ID, ask *control.LinkAsk, 
 	if len(links) == 0 {
 		return nil
 	}
-	return &control.Links{Secret: ask.Secret, Links: links, Resume: a.Resume, Survive: ask.Survive}
+	out := &control.Links{Secret: ask.Secret, Links: links, Survive: ask.Survive}
+	if links[len(links)-1].Net != "" {
+		out.Resume = a.Resume
+	}
+	return out
 }
 
 // offer notes which links a caller is told of. It reports false if the channel
@@ -271,6 +278,13 @@ func (s *session) beginDirect(args []json.RawMessage) (*link, *session, *control
 	}
 	s.srv.mu.Lock()
 	l := s.srv.links[id]
+	if l == nil && a.Resume > 0 {
+		if l = s.movedLinkLocked(id); l != nil {
+			s.srv.mu.Unlock()
+			ask, err := s.askLink(l.callee, l.name, a.Direct, a.Resume, id)
+			return l, l.callee, ask, err
+		}
+	}
 	if l == nil || l.caller != s || l.closing {
 		s.srv.mu.Unlock()
 		return nil, nil, nil, errNoMoved

@@ -101,7 +101,7 @@ func (l *link) talksLocked() []talk {
 
 // over takes the link out of the books.
 func (l *link) over() {
-	l.srv.unnamed.named(l.caller, l.id)
+	l.srv.unnamed.over(l.id)
 	l.srv.mu.Lock()
 	defer l.srv.mu.Unlock()
 	for _, t := range l.talksLocked() {
@@ -283,10 +283,13 @@ func (s *session) leave(grace context.Context) {
 	s.idle = idle
 	s.checkIdleLocked()
 	m := s.mux
-	pending := make([]*link, 0, len(s.links))
+	var pending, parked []*link
 	for l := range s.links {
-		if l.b == nil {
+		switch {
+		case l.b == nil:
 			pending = append(pending, l)
+		case l.moved:
+			parked = append(parked, l) // it does without its lanes
 		}
 	}
 	rpcs := make([]*muxrpc.Session, 0, len(s.rpcs))
@@ -297,6 +300,9 @@ func (s *session) leave(grace context.Context) {
 
 	for _, l := range pending {
 		l.cancel(control.ShuttingDown)
+	}
+	for _, l := range parked {
+		l.end(reasonStop, nil, control.ShuttingDown)
 	}
 	select {
 	case <-idle:

@@ -53,7 +53,9 @@ func (s *session) movedOver(a control.ChannelMovedArgs) (bool, error) {
 	}
 	srv.dropSecretsLocked(s.key, id)
 	srv.mu.Unlock()
-	srv.unnamed.named(s, id)
+	if err == nil {
+		srv.unnamed.over(id)
+	}
 	if err != nil {
 		return false, err
 	}
@@ -62,6 +64,24 @@ func (s *session) movedOver(a control.ChannelMovedArgs) (bool, error) {
 		abort(l.b, mux.ReasonNone)
 	}
 	return true, nil
+}
+
+// movedLinkLocked is what an attempt needs to know of a channel that has moved
+// and lost its lanes, of which this session is the caller; nil if there is none.
+func (s *session) movedLinkLocked(id channel.ID) *link {
+	m := s.srv.moved.channels[id]
+	if m == nil || m.closing {
+		return nil
+	}
+	caller, callee := &m.ends[roleCaller], &m.ends[roleCallee]
+	if caller.state != endBound || caller.session != s.id || callee.state != endBound {
+		return nil
+	}
+	target := s.srv.sessions[callee.session]
+	if target == nil || target.mux == nil || s.mux == nil {
+		return nil
+	}
+	return &link{srv: s.srv, id: id, name: m.name, caller: s, callee: target, moved: true}
 }
 
 // asMovedLocked is the channel as the books of moved ones have it. A session
