@@ -249,7 +249,9 @@ func (e *end) moveTo(ctx context.Context, link channel.Lane, kind channel.Kind, 
 	if err := e.path.Move(ctx, link); err != nil {
 		return err
 	}
-	e.hasMoved(kind, survive)
+	announced := make(chan struct{})
+	defer close(announced)
+	e.hasMoved(kind, survive, announced)
 	ctx, cancel := context.WithTimeout(e.s.ctx, answerTimeout)
 	defer cancel()
 	err := e.s.call(ctx, control.MethodChannelMoved, control.ChannelMovedArgs{Channel: e.id.String(), Link: string(kind)}, nil)
@@ -261,10 +263,11 @@ func (e *end) moveTo(ctx context.Context, link channel.Lane, kind channel.Kind, 
 	return nil
 }
 
-// hasMoved notes that the channel needs neither its lane nor its session.
-func (e *end) hasMoved(kind channel.Kind, survive bool) {
+// hasMoved notes that the channel needs neither its lane nor its session. At
+// the caller announced is closed when the server was told.
+func (e *end) hasMoved(kind channel.Kind, survive bool, announced <-chan struct{}) {
 	e.mu.Lock()
-	e.kind, e.survive = kind, survive
+	e.kind, e.survive, e.announced = kind, survive, announced
 	over := e.readOver && e.writeOver
 	e.mu.Unlock()
 	e.s.log.Debug("channel moved", "channel", e.id, "link", kind)
@@ -290,6 +293,7 @@ func (e *end) closed() {
 		if e.reason != nil {
 			args.Reason = string(e.reason.Code)
 		}
+		announced := e.announced
 		e.mu.Unlock()
 		c := e.s.c
 		c.mu.Lock()
@@ -299,6 +303,9 @@ func (e *end) closed() {
 			return // the server forgets what nobody adopts
 		}
 		s.spawn(func() {
+			if announced != nil { // else the server may not know that the channel has moved
+				<-announced
+			}
 			ctx, cancel := context.WithTimeout(s.ctx, answerTimeout)
 			defer cancel()
 			if err := s.call(ctx, control.MethodChannelClosed, args, nil); err != nil {

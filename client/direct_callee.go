@@ -93,7 +93,7 @@ func (e *end) awaitLink(ctx context.Context, ln *channel.LinkListener, survive b
 	if err := e.path.Move(ctx, conn); err != nil {
 		return err
 	}
-	e.hasMoved(kind, survive)
+	e.hasMoved(kind, survive, nil)
 	return nil
 }
 

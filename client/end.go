@@ -50,6 +50,7 @@ type end struct {
 	released  bool                  // the session is not held any more
 	kind      channel.Kind          // of the link that it has moved to
 	survive   bool                  // it may do without a control session
+	announced <-chan struct{}       // closed when the server was told of the move; nil at the callee
 	ln        *channel.LinkListener // waits for a link, at the callee
 }
 
