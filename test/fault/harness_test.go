@@ -27,6 +27,13 @@ import (
 // have more of it.
 
 func TestMain(m *testing.M) {
+	if part := os.Getenv(pluginEnv); part != "" {
+		if err := bePlugin(part); err != nil {
+			fmt.Fprintln(os.Stderr, "plugin:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	if os.Getenv(agentEnv) != "" {
 		runAgent()
 		return
