@@ -324,9 +324,9 @@ func TestMoveModel(t *testing.T) {
 
 // TestMoveSchedules goes many more ways than TestMoveModel can in the time.
 func TestMoveSchedules(t *testing.T) {
-	schedules := 300_000
+	schedules := 100_000
 	if testing.Short() {
-		schedules = 30_000
+		schedules = 10_000
 	}
 	seed := rand.Uint64()
 	t.Log("seed", seed)
