@@ -66,6 +66,9 @@ func (u *unnamed) named(s *session, id channel.ID) {
 	u.drop(func(d sentFD) bool { return d.to == s && d.channel == id })
 }
 
+// over notes that nothing passed for a channel is waited for any more.
+func (u *unnamed) over(id channel.ID) { u.drop(func(d sentFD) bool { return d.channel == id }) }
+
 // end forgets a session.
 func (u *unnamed) end(s *session) { u.drop(func(d sentFD) bool { return d.to == s }) }
 
