@@ -10,6 +10,7 @@ import (
 
 	"github.com/cad2f06c/switchboard/channel"
 	"github.com/cad2f06c/switchboard/internal/control"
+	"github.com/cad2f06c/switchboard/shs"
 )
 
 // Direct says whether a channel may leave the server for a direct link between
@@ -65,9 +66,9 @@ func (c *Client) wants(opts *OpenOptions, args *control.ConnectArgs) error {
 		return nil // a link is asked for when the channel has lived for a while
 	}
 	if c.cfg.SingleLane || len(c.kinds()) == 0 {
-		return control.Unavailable.With("this client makes no direct links")
+		return errNoLinks
 	}
-	args.Require, args.Direct = true, texts(c.kinds())
+	args.Require = true // Open fills in Direct, which depends on the session
 	return nil
 }
 
@@ -86,12 +87,14 @@ func (e *end) prepare(ctx context.Context, args *control.ConnectArgs, res *contr
 		}
 	}
 	if !args.Require && e.path != nil && e.s.c.direct(opts) == DirectAuto {
-		if kinds := e.s.c.kinds(); len(kinds) > 0 {
+		if kinds := e.s.kinds(); len(kinds) > 0 {
 			e.startMover(kinds, opts.OnDirect)
 		}
 	}
 	return lane, nil
 }
+
+var errNoLinks = control.Unavailable.With("this client makes no direct links")
 
 var errNoLink = errors.New("no direct link could be made")
 
@@ -171,7 +174,7 @@ func (m *mover) attempt(kinds []channel.Kind) {
 	defer cancel()
 	began := time.Now()
 	var res control.ChannelDirectResult
-	err := m.e.s.call(ctx, control.MethodChannelDirect, control.ChannelDirectArgs{Channel: m.e.id.String(), Direct: texts(kinds)}, &res)
+	err := m.e.s.call(ctx, control.MethodChannelDirect, control.ChannelDirectArgs{Channel: m.e.id.String(), Direct: texts(m.e.s.passable(kinds))}, &res)
 	if err == nil {
 		err = m.e.dialLinks(ctx, &res.Direct)
 	}
@@ -228,10 +231,17 @@ func (e *end) dialLinks(ctx context.Context, links *control.Links) error {
 		if l.Unix != "" && l.UID != nil {
 			kind, addr, a.UID = channel.Unix, l.Unix, *l.UID
 		}
-		if addr == "" {
+		var conn *shs.Conn
+		var err error
+		switch {
+		case l.FD != nil:
+			kind = channel.FD
+			conn, err = e.takeLink(ctx, *l.FD)
+		case addr == "":
 			continue
+		default:
+			conn, err = a.Dial(ctx, kind, addr)
 		}
-		conn, err := a.Dial(ctx, kind, addr)
 		if err != nil {
 			errs = append(errs, err)
 			continue

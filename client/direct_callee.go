@@ -13,9 +13,9 @@ import (
 )
 
 // kindsOf returns which of the asked kinds we serve, as a callee or a caller.
-func (c *Client) kindsOf(asked []string) []channel.Kind {
+func (s *session) kindsOf(asked []string) []channel.Kind {
 	var kinds []channel.Kind
-	for _, k := range c.kinds() {
+	for _, k := range s.kinds() {
 		if slices.Contains(asked, string(k)) {
 			kinds = append(kinds, k)
 		}
@@ -25,7 +25,7 @@ func (c *Client) kindsOf(asked []string) []channel.Kind {
 
 // kinds are the kinds of links that this client makes, in order.
 func (c *Client) kinds() []channel.Kind {
-	all := []channel.Kind{channel.Unix, channel.Net}
+	all := []channel.Kind{channel.FD, channel.Unix, channel.Net}
 	if c.cfg.DirectKinds == nil {
 		return all
 	}
@@ -33,9 +33,9 @@ func (c *Client) kinds() []channel.Kind {
 }
 
 // listenFor opens what a caller may dial for one attempt.
-func (e *end) listenFor(ask *control.LinkAsk) (*channel.LinkListener, control.LinkAnswer, error) {
+func (e *end) listenFor(ask *control.LinkAsk) (*awaited, control.LinkAnswer, error) {
 	c := e.s.c
-	kinds := c.kindsOf(ask.Kinds)
+	kinds := e.s.kindsOf(ask.Kinds)
 	if c.cfg.Direct == DirectNever || len(kinds) == 0 {
 		return nil, control.LinkAnswer{}, control.Unavailable.With("no direct links here")
 	}
@@ -49,7 +49,7 @@ func (e *end) listenFor(ask *control.LinkAsk) (*channel.LinkListener, control.Li
 	if ask.UID != nil {
 		a.UID = *ask.UID
 	} else {
-		kinds = slices.DeleteFunc(kinds, func(k channel.Kind) bool { return k == channel.Unix })
+		kinds = without(kinds, channel.Unix)
 	}
 	var host string
 	if tcp, ok := e.s.conn.LocalAddr().(*net.TCPAddr); ok {
@@ -58,56 +58,53 @@ func (e *end) listenFor(ask *control.LinkAsk) (*channel.LinkListener, control.Li
 			host += "%" + tcp.Zone
 		}
 	}
-	ln, err := a.Listen(kinds, channel.ListenOptions{Host: host})
-	if err != nil {
+	w := newAwaited()
+	answer := control.LinkAnswer{FD: slices.Contains(kinds, channel.FD)}
+	if ln, err := a.Listen(kinds, channel.ListenOptions{Host: host}); err == nil {
+		w.ln = ln
+		answer.Unix, answer.Net = ln.Unix(), ln.Port()
+	} else if !answer.FD {
 		e.s.log.Debug("no direct link", "channel", e.id, "err", err)
 		return nil, control.LinkAnswer{}, control.Unavailable.With("no direct link can be listened for")
 	}
-	return ln, control.LinkAnswer{Unix: ln.Unix(), Net: ln.Port()}, nil
+	if !e.await(w) { // the server may call before the answer has left
+		return nil, control.LinkAnswer{}, control.Unavailable.With("the channel is over")
+	}
+	return w, answer, nil
 }
 
 // awaitLink waits for the caller, and moves the channel to its link. It
 // returns when that is done.
-func (e *end) awaitLink(ctx context.Context, ln *channel.LinkListener, survive bool) error {
-	if !e.await(ln) {
-		return errClosed
-	}
-	defer e.await(nil)
-	registered := false
-	conn, err := ln.Accept(ctx, func() bool {
-		registered = e.path.Register()
-		return registered
-	})
+func (e *end) awaitLink(ctx context.Context, w *awaited, survive bool) error {
+	defer e.awaitNo(w)
+	kind, err := e.follow(ctx, w)
 	if err != nil {
-		if registered {
-			e.path.Unregister()
-		}
-		return err
-	}
-	ctx, cancel := context.WithTimeout(ctx, markFor)
-	defer cancel()
-	kind := channel.Net
-	if _, ok := conn.NetConn().(*net.UnixConn); ok {
-		kind = channel.Unix
-	}
-	if err := e.path.Move(ctx, conn); err != nil {
 		return err
 	}
 	e.hasMoved(kind, survive, nil)
 	return nil
 }
 
-// await notes the listener that is to be closed with the end, or nil. It
-// reports false, and closes it, if the end is over.
-func (e *end) await(ln *channel.LinkListener) bool {
+// await notes what is to be closed with the end. It reports false, and closes
+// it, if the end is over.
+func (e *end) await(w *awaited) bool {
 	e.mu.Lock()
 	over := e.forgotten
-	e.ln = ln
+	e.ln = w
 	e.mu.Unlock()
-	if over && ln != nil {
-		ln.Close()
+	if over {
+		w.Close()
 	}
 	return !over
+}
+
+// awaitNo forgets it, unless another attempt has begun.
+func (e *end) awaitNo(w *awaited) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.ln == w {
+		e.ln = nil
+	}
 }
 
 // channelLink serves channel.link: another attempt for a channel that is
@@ -160,7 +157,7 @@ func (s *session) findEnd(text string) *end {
 func (s *session) acceptSlow(stream *mux.Stream, req int32, o *offer, l *Listener) {
 	e := s.adopt(stream, &o.info)
 	res := control.OfferResult{Sealed: o.sealed}
-	var ln *channel.LinkListener
+	var ln *awaited
 	if o.direct != nil {
 		var answer control.LinkAnswer
 		var err error
@@ -190,7 +187,7 @@ func (s *session) acceptSlow(stream *mux.Stream, req int32, o *offer, l *Listene
 }
 
 // ready makes an accepted channel what it was agreed to be, and delivers it.
-func (s *session) ready(e *end, o *offer, l *Listener, ln *channel.LinkListener) error {
+func (s *session) ready(e *end, o *offer, l *Listener, ln *awaited) error {
 	ctx := s.c.ctx
 	if ln != nil && o.require {
 		ctx, cancel := context.WithTimeout(ctx, markFor)

@@ -2,6 +2,7 @@ package client_test
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"sync"
@@ -73,8 +74,13 @@ func listen(t testing.TB, c *client.Client, name string) net.Listener {
 // TestDirectRequire: not a byte goes over the server (S-6).
 func TestDirectRequire(t *testing.T) {
 	address := serve(t)
-	for _, sealed := range []bool{false, true} {
-		a, b := dial(t, client.Config{Address: address}), dial(t, client.Config{Address: address})
+	for _, tc := range []struct {
+		kind   channel.Kind
+		sealed bool
+	}{{channel.FD, false}, {channel.FD, true}, {channel.Unix, false}, {channel.Unix, true}} {
+		sealed := tc.sealed
+		cfg := client.Config{Address: address, DirectKinds: []channel.Kind{tc.kind}}
+		a, b := dial(t, cfg), dial(t, cfg)
 		ln := listen(t, b, "org.example.near")
 		var tries []client.Attempt
 		call, accepted := open(t, a, ln, client.OpenOptions{
@@ -82,10 +88,10 @@ func TestDirectRequire(t *testing.T) {
 			OnDirect: func(at client.Attempt) { tries = append(tries, at) },
 		})
 		bounce(t, call, accepted, "hello")
-		if call.Link() != channel.Unix || accepted.Link() != channel.Unix {
+		if call.Link() != tc.kind || accepted.Link() != tc.kind {
 			t.Errorf("the ends are on %q and %q", call.Link(), accepted.Link())
 		}
-		if len(tries) != 1 || tries[0].Err != nil || tries[0].Kind != channel.Unix {
+		if len(tries) != 1 || tries[0].Err != nil || tries[0].Kind != tc.kind {
 			t.Errorf("told of %+v", tries)
 		}
 		if call.RemoteKey() != accepted.Info().Key && call.Info().Sealed != sealed {
@@ -93,7 +99,7 @@ func TestDirectRequire(t *testing.T) {
 		}
 		eventually(t, func() bool {
 			info, ok := listed(t, a, call.Info().ID)
-			return ok && info.State == control.StateDirect && info.Link == "unix" && info.In == 0 && info.Out == 0
+			return ok && info.State == control.StateDirect && info.Link == string(tc.kind) && info.In == 0 && info.Out == 0
 		})
 		if err := call.CloseWrite(); err != nil {
 			t.Fatal(err)
@@ -110,8 +116,18 @@ func TestDirectRequire(t *testing.T) {
 
 // TestDirectAuto: a channel in use moves, and the server sees no more of it.
 func TestDirectAuto(t *testing.T) {
-	address := serve(t)
-	a, b := dial(t, client.Config{Address: address}), dial(t, client.Config{Address: address})
+	for _, kinds := range [][]channel.Kind{nil, {channel.Unix}} {
+		t.Run(fmt.Sprint(kinds), func(t *testing.T) { testAuto(t, kinds) })
+	}
+}
+
+func testAuto(t *testing.T, kinds []channel.Kind) {
+	cfg := client.Config{Address: serve(t), DirectKinds: kinds}
+	kind := channel.FD
+	if kinds != nil {
+		kind = kinds[0]
+	}
+	a, b := dial(t, cfg), dial(t, cfg)
 	tried := make(chan client.Attempt, 10)
 	call, accepted := open(t, a, listen(t, b, "org.example.near"), client.OpenOptions{OnDirect: func(at client.Attempt) { tried <- at }})
 	bytes := 0
@@ -120,7 +136,7 @@ func TestDirectAuto(t *testing.T) {
 		bytes += len("some bytes")
 		return len(tried) > 0
 	})
-	if at := <-tried; at.Err != nil || at.Kind != channel.Unix {
+	if at := <-tried; at.Err != nil || at.Kind != kind {
 		t.Fatalf("told of %+v", at)
 	}
 	info, ok := listed(t, b, call.Info().ID)
@@ -203,12 +219,17 @@ func TestDirectConn(t *testing.T) {
 		name string
 		opts client.OpenOptions
 	}{
-		{"direct", client.OpenOptions{Direct: client.DirectRequire}},
+		{"fd", client.OpenOptions{Direct: client.DirectRequire}},
+		{"unix", client.OpenOptions{Direct: client.DirectRequire}},
 		{"sealed", client.OpenOptions{Direct: client.DirectNever, Sealed: true}},
 		{"direct and sealed", client.OpenOptions{Direct: client.DirectRequire, Sealed: true}},
 	} {
 		t.Run(m.name, func(t *testing.T) {
-			a, b := dial(t, client.Config{Address: address}), dial(t, client.Config{Address: address})
+			cfg := client.Config{Address: address}
+			if m.name == "unix" {
+				cfg.DirectKinds = []channel.Kind{channel.Unix}
+			}
+			a, b := dial(t, cfg), dial(t, cfg)
 			ln := listen(t, b, "test.conn")
 			nettest.TestConn(t, func() (c1, c2 net.Conn, stop func(), err error) {
 				c1, err = a.Open(context.Background(), "test.conn", m.opts)

@@ -47,11 +47,11 @@ type end struct {
 	readOver  bool
 	writeOver bool
 	forgotten bool
-	released  bool                  // the session is not held any more
-	kind      channel.Kind          // of the link that it has moved to
-	survive   bool                  // it may do without a control session
-	announced <-chan struct{}       // closed when the server was told of the move; nil at the callee
-	ln        *channel.LinkListener // waits for a link, at the callee
+	released  bool            // the session is not held any more
+	kind      channel.Kind    // of the link that it has moved to
+	survive   bool            // it may do without a control session
+	announced <-chan struct{} // closed when the server was told of the move; nil at the callee
+	ln        *awaited        // the link of an attempt, at the callee
 }
 
 // adopt makes lane an end of a channel, known to the server's channel.close.
@@ -119,12 +119,16 @@ func (e *end) look(err error, over *bool) error {
 	e.mark(&e.readOver)
 	e.mark(&e.writeOver)
 	e.wait.Do(func() {
+		over := e.s.ctx.Done()
+		if e.Link() != "" { // it is told over whichever session there is
+			over = e.s.c.ctx.Done()
+		}
 		t := time.NewTimer(reasonGrace)
 		defer t.Stop()
 		select {
 		case <-e.reasonKnown():
 		case <-t.C:
-		case <-e.s.ctx.Done():
+		case <-over:
 		}
 	})
 	e.mu.Lock()

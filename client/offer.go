@@ -19,7 +19,7 @@ func manifest() map[string]any {
 		control.MethodManifest: "async",
 		control.MethodPing:     "async",
 		control.MethodOffer:    "async",
-		"channel":              map[string]any{"close": "async", "link": "async"},
+		"channel":              map[string]any{"close": "async", "link": "async", "fd": "async"},
 	}
 }
 
@@ -208,6 +208,8 @@ func (s *session) ServeCall(call *muxrpc.Call) {
 		res, err = s.comeFor(call.Args())
 	case call.Name() == control.MethodChannelLink:
 		res, err = s.channelLink(call.Args())
+	case call.Name() == control.MethodChannelFD:
+		res, err = true, s.channelFD(call.Args())
 	default:
 		err = &muxrpc.RemoteError{Name: "Error", Message: "no such method"}
 	}

@@ -75,6 +75,11 @@ func (c *Client) Open(ctx context.Context, name string, opts OpenOptions) (*chan
 			defer cancel(nil)
 			defer context.AfterFunc(c.ctx, func() { cancel(errClosed) })()
 		}
+		if args.Require {
+			if args.Direct = texts(s.kinds()); len(args.Direct) == 0 {
+				return errNoLinks
+			}
+		}
 		lane, err := s.openLane(ctx)
 		switch {
 		case errors.Is(err, mux.ErrStreams):

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -35,6 +36,8 @@ type session struct {
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 
+	files files // that the server has passed
+
 	wg       sync.WaitGroup
 	guarding atomic.Bool // a listener's name has a watch
 
@@ -60,6 +63,7 @@ func (c *Client) newSession(ctx context.Context, conn *shs.Conn, to target) (*se
 	s.ctx, s.cancel = context.WithCancelCause(c.ctx)
 	var lane muxrpc.Conn = conn
 	if !c.cfg.SingleLane {
+		s.files.on = slices.Contains(c.kinds(), channel.FD) && conn.TakeFiles(s.files.add)
 		// The server's calls come from many peers, who share our session: the
 		// rates are the server's to keep.
 		s.mux = mux.Client(conn, mux.Config{
@@ -73,6 +77,7 @@ func (c *Client) newSession(ctx context.Context, conn *shs.Conn, to target) (*se
 		if err != nil {
 			s.cancel(err)
 			s.mux.Abort(err)
+			s.files.close()
 			return nil, err
 		}
 		lane = stream
@@ -109,6 +114,7 @@ func (s *session) watchOver() {
 		s.cancel(fmt.Errorf("control lane: %w", s.ctl.Err()))
 	case <-s.ctx.Done():
 	}
+	s.files.close()
 }
 
 // keepAlive does for a single lane what the multiplexer does for yamux.
