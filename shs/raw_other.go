@@ -11,6 +11,10 @@ func readRaw(uintptr, []byte) (n int, again bool, err error) {
 	return 0, false, errors.ErrUnsupported
 }
 
+func readvRaw(_ uintptr, _, _ []byte) (n int, again bool, err error) {
+	return 0, false, errors.ErrUnsupported
+}
+
 func writeRaw(_ uintptr, _, _ []byte) (n int, again bool, err error) {
 	return 0, false, errors.ErrUnsupported
 }

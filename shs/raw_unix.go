@@ -31,6 +31,28 @@ func readRaw(fd uintptr, p []byte) (n int, again bool, err error) {
 	}
 }
 
+// readvRaw is one read(2) into a and then b that does not wait. again: nothing is
+// there.
+func readvRaw(fd uintptr, a, b []byte) (n int, again bool, err error) {
+	if len(a) == 0 {
+		return readRaw(fd, b)
+	}
+	for {
+		n, err := unix.Readv(int(fd), [][]byte{a, b})
+		switch {
+		case err == syscall.EINTR:
+		case err == syscall.EAGAIN:
+			return 0, true, nil
+		case err != nil:
+			return 0, false, os.NewSyscallError("readv", err)
+		case n == 0:
+			return 0, false, io.EOF
+		default:
+			return n, false, nil
+		}
+	}
+}
+
 // writeRaw is one write(2) of a and then b that does not wait. again: the kernel
 // takes nothing now.
 func writeRaw(fd uintptr, a, b []byte) (n int, again bool, err error) {

@@ -52,6 +52,10 @@ type reader struct {
 	got    int                   // bytes of the raw read in progress
 	rawErr error                 // of the raw read in progress
 
+	scattered  func(fd uintptr) bool // r.recvScattered, made once
+	head, into []byte                // where it reads to
+	header     [chunkHeaderSize]byte
+
 	take    func(*os.File) // nil: files that the peer passes are none of ours
 	control []byte         // where their control messages go
 	file    *os.File       // of the raw read in progress
@@ -61,6 +65,7 @@ func newReader(conn net.Conn, dec decoder) *reader {
 	r := &reader{lock: make(chan struct{}, 1), conn: conn, dec: dec, raw: rawConn(conn)}
 	if r.raw != nil {
 		r.recv = r.recvRaw
+		r.scattered = r.recvScattered
 	}
 	return r
 }
@@ -68,6 +73,11 @@ func newReader(conn net.Conn, dec decoder) *reader {
 // read returns what peek has left, else fills p with what is at hand, and waits
 // only if that is nothing.
 func (r *reader) read(p []byte) (n int, err error) {
+	if dec, ok := r.scatter(p); ok {
+		if n, err = r.readScattered(dec, p); n > 0 || err != nil {
+			return n, err
+		}
+	}
 	if err := r.await(); err != nil {
 		return 0, err
 	}
@@ -184,9 +194,16 @@ func (r *reader) fill() error {
 	if r.few++; n >= smallSize {
 		r.few = 0
 	}
-	switch {
-	case n > 0:
+	if n > 0 {
 		return nil // an error comes again
+	}
+	return r.readError(err)
+}
+
+// readError is what a read that brought nothing means. A deadline passes; all
+// else is the end.
+func (r *reader) readError(err error) error {
+	switch {
 	case err == nil:
 		err = io.ErrNoProgress
 	case errors.Is(err, os.ErrDeadlineExceeded):
