@@ -32,7 +32,7 @@ func (r *route) addTo(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.BoolVar(&r.relayOnly, "relay-only", false, "keep the channel at the server")
 	f.BoolVar(&r.directOnly, "direct-only", false, "let no byte go over the server")
-	f.StringVar(&r.kinds, "direct", "", "the `KINDS` of direct links to try: unix, net, or both with a comma")
+	f.StringVar(&r.kinds, "direct", "", "the `KINDS` of direct links to try: fd, unix, net, or more with a comma")
 	f.BoolVar(&r.sealed, "sealed", false, "seal the channel, so that the server cannot read it")
 	cmd.MarkFlagsMutuallyExclusive("relay-only", "direct-only")
 	cmd.MarkFlagsMutuallyExclusive("relay-only", "direct")
@@ -54,7 +54,7 @@ func (r *route) config(cfg *client.Config) error {
 		case client.LinkFD, client.LinkUnix, client.LinkNet:
 			cfg.DirectKinds = append(cfg.DirectKinds, k)
 		default:
-			return usagef("--direct %.64q: want unix, net, or both with a comma", r.kinds)
+			return usagef("--direct %.64q: want fd, unix, net, or more with a comma", r.kinds)
 		}
 	}
 	return nil
