@@ -153,3 +153,6 @@ func (p *Path) Linked() bool {
 	p.mu.Unlock()
 	return done && (r == nil || r.linked())
 }
+
+// Stranded reports whether a channel that has moved resumably has no path now.
+func (p *Path) Stranded() bool { return p.Resumable() && p.resumes.r.stranded() }

@@ -326,6 +326,13 @@ func (r *resumer) linked() bool {
 	return a != nil && a.link
 }
 
+// stranded reports whether there is no path.
+func (r *resumer) stranded() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.c.active() == nil
+}
+
 // lostErr is what readers and writers are told.
 func lostErr(err error) error { return fmt.Errorf("%w: %w", ErrLinkLost, err) }
 

@@ -28,6 +28,13 @@ func (c *Client) movedEnds() []*end {
 	return moved
 }
 
+// movedTo returns the kind of link that the end has moved to, "" if it has not.
+func (e *end) movedTo() channel.Kind {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.kind
+}
+
 // moved reports whether the end is on a link, and not over.
 func (e *end) moved() bool {
 	e.mu.Lock()
@@ -89,7 +96,7 @@ func (s *session) adoptThese(ctx context.Context, ends []*end) bool {
 		if e.caller {
 			role = control.RoleCaller
 		}
-		args.Channels[i] = control.Adopt{Channel: e.id.String(), Peer: e.peer, Role: role, Name: e.name, Link: string(e.Link())}
+		args.Channels[i] = control.Adopt{Channel: e.id.String(), Peer: e.peer, Role: role, Name: e.name, Link: string(e.movedTo())}
 	}
 	var res control.AdoptResult
 	if err := s.call(ctx, control.MethodChannelAdopt, args, &res); err != nil {

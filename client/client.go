@@ -41,11 +41,11 @@ type Client struct {
 	claims    map[string]*claim
 	busy      map[string]chan struct{} // names with a claim or release under way; closed at its end
 	listeners map[string]*Listener
-	ends      map[channel.ID]*end        // those of one id are a list
-	lingers   map[*channel.Path]struct{} // closed, with something left to do
-	over      bool                       // nothing new begins
-	lease     *time.Timer                // in a gap: until the moved channels end
-	dead      []deadSession              // the last few
+	ends      map[channel.ID]*end   // those of one id are a list
+	lingers   map[*channel.Path]int // closed, with something left to do
+	over      bool                  // nothing new begins
+	lease     *time.Timer           // in a gap: until the moved channels end
+	dead      []deadSession         // the last few
 }
 
 // Dial logs in and returns when the server has answered its first call. It
@@ -75,7 +75,7 @@ func Dial(ctx context.Context, cfg Config) (*Client, error) {
 		listeners: make(map[string]*Listener),
 		ends:      make(map[channel.ID]*end),
 		pins:      newPins(cfg.Pins, cfg.Log),
-		lingers:   make(map[*channel.Path]struct{}),
+		lingers:   make(map[*channel.Path]int),
 	}
 	// What lives as long as the Client is not tied to the Dial.
 	c.ctx, c.cancel = context.WithCancelCause(context.WithoutCancel(ctx))

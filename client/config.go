@@ -50,6 +50,13 @@ type Config struct {
 	// DirectKinds are the kinds of direct links to make and to accept. Nil: all.
 	DirectKinds []channel.Kind
 
+	// Resume lets channels outlive their links of kind net, if the other end has
+	// it set as well: they go back to the server, or on to a new link, and nobody
+	// who uses them notices. It is what may be held for each direction of such a
+	// channel, in bytes; 64 KiB to 4 MiB, or else the nearer of the two. The smaller of both
+	// ends counts. 0: a channel ends with its link.
+	Resume int
+
 	// NoReconnect makes the end of the first session the end of the Client:
 	// later calls fail with ErrNotConnected.
 	NoReconnect bool

@@ -68,7 +68,7 @@ func (c *Client) wants(opts *OpenOptions, args *control.ConnectArgs) error {
 	if c.cfg.SingleLane || len(c.kinds()) == 0 {
 		return errNoLinks
 	}
-	args.Require = true // Open fills in Direct, which depends on the session
+	args.Require, args.Resume = true, c.window() // Open fills in Direct, which depends on the session
 	return nil
 }
 
@@ -174,7 +174,7 @@ func (m *mover) attempt(kinds []channel.Kind) {
 	defer cancel()
 	began := time.Now()
 	var res control.ChannelDirectResult
-	err := m.e.s.call(ctx, control.MethodChannelDirect, control.ChannelDirectArgs{Channel: m.e.id.String(), Direct: texts(m.e.s.passable(kinds))}, &res)
+	err := m.e.s.call(ctx, control.MethodChannelDirect, control.ChannelDirectArgs{Channel: m.e.id.String(), Direct: texts(m.e.s.passable(kinds)), Resume: m.e.s.c.window()}, &res)
 	if err == nil {
 		err = m.e.dialLinks(ctx, &res.Direct)
 	}
@@ -225,6 +225,7 @@ func (e *end) dialLinks(ctx context.Context, links *control.Links) error {
 		Peer:    e.peer,
 		Caller:  true,
 	}
+	e.setWindow(e.s.c.agree(links.Resume))
 	errs := []error{errUnmoved}
 	for _, l := range links.Links {
 		kind, addr := channel.Net, l.Net
@@ -255,8 +256,8 @@ func (e *end) dialLinks(ctx context.Context, links *control.Links) error {
 }
 
 // moveTo moves the channel to a link, which it owns, and tells the server.
-func (e *end) moveTo(ctx context.Context, link channel.Lane, kind channel.Kind, survive bool) error {
-	if err := e.path.Move(ctx, link); err != nil {
+func (e *end) moveTo(ctx context.Context, link *shs.Conn, kind channel.Kind, survive bool) error {
+	if err := e.move(ctx, link, kind); err != nil {
 		return err
 	}
 	announced := make(chan struct{})
@@ -264,7 +265,7 @@ func (e *end) moveTo(ctx context.Context, link channel.Lane, kind channel.Kind, 
 	e.hasMoved(kind, survive, announced)
 	ctx, cancel := context.WithTimeout(e.s.ctx, answerTimeout)
 	defer cancel()
-	err := e.s.call(ctx, control.MethodChannelMoved, control.ChannelMovedArgs{Channel: e.id.String(), Link: string(kind)}, nil)
+	err := e.s.call(ctx, control.MethodChannelMoved, control.ChannelMovedArgs{Channel: e.id.String(), Link: string(kind), Resume: e.path.Parked()}, nil)
 	if err != nil {
 		// The server resets the lanes with their sessions, and this end
 		// needs its lane no more.
@@ -291,6 +292,9 @@ func (e *end) hasMoved(kind channel.Kind, survive bool, announced <-chan struct{
 func (e *end) Link() channel.Kind {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if e.kind != "" && !e.path.Linked() {
+		return "" // it has lost it, and goes on without
+	}
 	return e.kind
 }
 

@@ -63,6 +63,10 @@ func (e *end) listenFor(ask *control.LinkAsk) (*awaited, control.LinkAnswer, err
 	if ln, err := a.Listen(kinds, channel.ListenOptions{Host: host}); err == nil {
 		w.ln = ln
 		answer.Unix, answer.Net = ln.Unix(), ln.Port()
+		if answer.Net != 0 {
+			answer.Resume = c.agree(ask.Resume)
+			e.setWindow(answer.Resume)
+		}
 	} else if !answer.FD {
 		e.s.log.Debug("no direct link", "channel", e.id, "err", err)
 		return nil, control.LinkAnswer{}, control.Unavailable.With("no direct link can be listened for")
@@ -113,6 +117,9 @@ func (s *session) channelLink(args []json.RawMessage) (any, error) {
 	var a control.ChannelLinkArgs
 	if err := control.Decode(args, &a); err != nil {
 		return nil, err
+	}
+	if e := s.c.resumable(a.Channel); e != nil {
+		return s.linkMore(e, &a.Direct)
 	}
 	e := s.findEnd(a.Channel)
 	if e == nil || e.path == nil || e.caller {

@@ -232,5 +232,5 @@ func (e *end) follows(ctx context.Context, link *shs.Conn) (kind channel.Kind, e
 	if _, ok := link.NetConn().(*net.UnixConn); ok {
 		kind = channel.Unix
 	}
-	return kind, e.path.Move(ctx, link)
+	return kind, e.move(ctx, link, kind)
 }

@@ -51,6 +51,7 @@ type end struct {
 	kind      channel.Kind    // of the link that it has moved to
 	survive   bool            // it may do without a control session
 	announced <-chan struct{} // closed when the server was told of the move; nil at the callee
+	window    int64           // agreed on for net links; 0: they die with the channel
 	ln        *awaited        // the link of an attempt, at the callee
 }
 
@@ -289,12 +290,14 @@ func (c *Client) linger(p *channel.Path, f func()) {
 	c.mu.Lock()
 	over := c.over
 	if !over {
-		c.lingers[p] = struct{}{}
+		c.lingers[p]++
 		c.wg.Go(func() {
 			f()
 			c.mu.Lock()
 			defer c.mu.Unlock()
-			delete(c.lingers, p)
+			if c.lingers[p]--; c.lingers[p] == 0 {
+				delete(c.lingers, p)
+			}
 		})
 	}
 	c.mu.Unlock()

@@ -244,7 +244,7 @@ func (s *session) channelClose(args []json.RawMessage) error {
 	s.c.mu.Lock()
 	for e := s.c.ends[id]; e != nil; e = e.next {
 		e.setReason(a.Reason)
-		if e.path != nil && e.Link() != "" {
+		if e.path != nil && e.movedTo() != "" {
 			moved = append(moved, e)
 		}
 	}

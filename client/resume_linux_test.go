@@ -1,0 +1,225 @@
+package client_test
+
+import (
+	"context"
+	"crypto/sha256"
+	"io"
+	"math/rand/v2"
+	"net"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/cad2f06c/switchboard/channel"
+	"github.com/cad2f06c/switchboard/client"
+	"github.com/cad2f06c/switchboard/internal/control"
+	"github.com/cad2f06c/switchboard/shs"
+	"github.com/cad2f06c/switchboard/switchboard"
+)
+
+// tcpPlace is a server on a TCP port of the loopback that stays the same, and
+// the two clients that it knows.
+type tcpPlace struct {
+	cfg  switchboard.Config
+	a, b shs.PrivateKey
+	port int
+}
+
+// dial connects the two, with windows of their own.
+func (p *tcpPlace) dial(t testing.TB, address string, wa, wb int, sa, sb states) (a, b *client.Client) {
+	t.Helper()
+	a = dial(t, client.Config{Address: address, Key: p.a, Resume: wa, OnState: sa.add})
+	b = dial(t, client.Config{Address: address, Key: p.b, Resume: wb, OnState: sb.add})
+	return a, b
+}
+
+func (p *tcpPlace) serve(t testing.TB) (address string, stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	ln, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: p.port})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.port = ln.Addr().(*net.TCPAddr).Port
+	srv, err := switchboard.New(p.cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if err := srv.Serve(ctx, ln); err != nil {
+			t.Errorf("Serve: %v", err)
+		}
+	})
+	stop = func() { cancel(); wg.Wait() }
+	t.Cleanup(stop)
+	return shs.Address{Network: "net", Addr: ln.Addr().String(), Key: p.cfg.Key.Public()}.String(), stop
+}
+
+func newTCPPlace() *tcpPlace {
+	p := &tcpPlace{a: shs.GenerateKey(), b: shs.GenerateKey()}
+	p.cfg = switchboard.Config{
+		Key: shs.GenerateKey(), DrainTimeout: 200 * time.Millisecond,
+		Authorized: map[shs.PublicKey]string{p.a.Public(): "a", p.b.Public(): "b"},
+	}
+	return p
+}
+
+// cutLinks kills all TCP connections of this process that are not with the
+// server, and returns how many there were.
+func (p *tcpPlace) cutLinks() (n int) {
+	port := func(sa syscall.Sockaddr) int {
+		if in, ok := sa.(*syscall.SockaddrInet4); ok {
+			return in.Port
+		}
+		return 0
+	}
+	for fd := 3; fd < 1000; fd++ {
+		local, err1 := syscall.Getsockname(fd)
+		peer, err2 := syscall.Getpeername(fd)
+		if err1 != nil || err2 != nil || port(local) == 0 || port(local) == p.port || port(peer) == p.port {
+			continue
+		}
+		if syscall.Shutdown(fd, syscall.SHUT_RDWR) == nil {
+			n++
+		}
+	}
+	return n
+}
+
+// stream sends data of its own from a to b for as long as go on says so, and
+// compares the hashes.
+func stream(t *testing.T, wg *sync.WaitGroup, a, b *channel.Conn, over <-chan struct{}) (total *int64) {
+	total = new(int64)
+	sums := make(chan [32]byte, 2)
+	wg.Go(func() {
+		h, buf := sha256.New(), make([]byte, 64<<10)
+		rng := rand.NewChaCha8([32]byte{1})
+		for open := true; open; {
+			rng.Read(buf)
+			n := 1 + rand.IntN(len(buf))
+			h.Write(buf[:n])
+			if _, err := a.Write(buf[:n]); err != nil {
+				t.Errorf("Write: %v", err)
+				return
+			}
+			select {
+			case <-over:
+				open = false
+			default:
+			}
+		}
+		if err := a.CloseWrite(); err != nil {
+			t.Error(err)
+		}
+		sums <- [32]byte(h.Sum(nil))
+	})
+	wg.Go(func() {
+		h := sha256.New()
+		n, err := io.Copy(h, b)
+		if err != nil {
+			t.Errorf("after %d bytes: %v", n, err)
+			return
+		}
+		*total = n
+		if [32]byte(h.Sum(nil)) != <-sums {
+			t.Errorf("%d bytes are not those that were sent", n)
+		}
+	})
+	return total
+}
+
+// TestResumeLinks: the link dies again and again under full load both ways; the
+// channel goes on over the server, and on the next link.
+func TestResumeLinks(t *testing.T) {
+	p := newTCPPlace()
+	address, _ := p.serve(t)
+	a, b := p.dial(t, address, 256<<10, 512<<10, newStates(), newStates())
+	call, accepted := open(t, a, listen(t, b, "org.example.far"), client.OpenOptions{Direct: client.DirectRequire})
+	if call.Link() != channel.Net || accepted.Link() != channel.Net {
+		t.Fatalf("the ends are on %q and %q", call.Link(), accepted.Link())
+	}
+	var wg sync.WaitGroup
+	over := make(chan struct{})
+	there, back := stream(t, &wg, call, accepted, over), stream(t, &wg, accepted, call, over)
+	for range 3 {
+		if n := p.cutLinks(); n == 0 {
+			t.Error("there is no link")
+		}
+		eventually(t, func() bool { return call.Link() == "" && accepted.Link() == "" })
+		eventually(t, func() bool { return call.Link() == channel.Net && accepted.Link() == channel.Net })
+	}
+	if info, ok := listed(t, a, call.Info().ID); !ok || info.State != control.StateDirect || info.Link != "net" {
+		t.Errorf("listed %+v, %v", info, ok)
+	}
+	close(over)
+	wg.Wait()
+	t.Logf("%d bytes there, %d back", *there, *back)
+	call.Close()
+	accepted.Close()
+	eventually(t, func() bool { _, ok := listed(t, a, call.Info().ID); return !ok })
+}
+
+// TestResumeRestart: the server is restarted, and with it the parked lanes are
+// gone; the link lives, and when it dies the new server helps to another.
+func TestResumeRestart(t *testing.T) {
+	p := newTCPPlace()
+	address, stop := p.serve(t)
+	sa, sb := newStates(), newStates()
+	a, b := p.dial(t, address, 1, 1<<30, sa, sb)
+	call, accepted := open(t, a, listen(t, b, "org.example.far"), client.OpenOptions{Direct: client.DirectRequire})
+	var wg sync.WaitGroup
+	over := make(chan struct{})
+	stream(t, &wg, call, accepted, over)
+	stream(t, &wg, accepted, call, over)
+	stop()
+	p.serve(t)
+	for _, s := range []states{sa, sb} {
+		s.await(t, client.Disconnected)
+		s.await(t, client.Connected)
+	}
+	if p.cutLinks() == 0 {
+		t.Error("there is no link")
+	}
+	eventually(t, func() bool { return call.Link() == "" && accepted.Link() == "" })
+	eventually(t, func() bool { return call.Link() == channel.Net && accepted.Link() == channel.Net })
+	close(over)
+	wg.Wait()
+}
+
+// TestResumeUnoffered: if one end does not offer it, the channel ends with its
+// link.
+func TestResumeUnoffered(t *testing.T) {
+	for _, windows := range [][2]int{{0, 1 << 20}, {1 << 20, 0}} {
+		p := newTCPPlace()
+		address, _ := p.serve(t)
+		a, b := p.dial(t, address, windows[0], windows[1], newStates(), newStates())
+		call, accepted := open(t, a, listen(t, b, "org.example.far"), client.OpenOptions{Direct: client.DirectRequire})
+		bounce(t, call, accepted, "hello")
+		p.cutLinks()
+		for _, c := range []net.Conn{call, accepted} {
+			_, err := c.Read(make([]byte, 1))
+			wantErr(t, err, client.LinkLost)
+		}
+	}
+}
+
+// TestResumeEnds: an abort, and an order of the administrator, reach the other
+// end whatever path there is.
+func TestResumeEnds(t *testing.T) {
+	for _, cut := range []bool{false, true} {
+		p := newTCPPlace()
+		address, _ := p.serve(t)
+		a, b := p.dial(t, address, 1<<20, 1<<20, newStates(), newStates())
+		call, accepted := open(t, a, listen(t, b, "org.example.far"), client.OpenOptions{Direct: client.DirectRequire})
+		bounce(t, call, accepted, "hello")
+		if cut {
+			p.cutLinks()
+		}
+		call.Abort()
+		accepted.SetReadDeadline(time.Now().Add(5 * time.Second))
+		_, err := accepted.Read(make([]byte, 1))
+		wantErr(t, err, client.LinkLost)
+	}
+}
