@@ -188,30 +188,36 @@ func stalledCallee(t *testing.T, p place, dir string) {
 
 // Bad input: both ends close at about the time of the move.
 func TestF69BothClose(t *testing.T) {
-	dir, n := privately(t), times(150, 5000)
-	withoutLeak(t, dir, func(p place) {
-		a, b := p.client(t, "unix"), p.client(t, "unix")
-		ln, err := b.Listen(within(t, 10*time.Second), "org.example.callee")
+	n := times(100, 5000)
+	for _, kinds := range [][]channel.Kind{nil, {channel.Unix}} { // whichever is best, and the one with files
+		withoutLeak(t, privately(t), func(p place) { bothClose(t, p, n, kinds) })
+	}
+	report(t, "bad input", "%d channels whose ends both closed about the time of the move: no descriptor, goroutine or file is left", 2*n)
+}
+
+func bothClose(t *testing.T, p place, n int, kinds []channel.Kind) {
+	t.Helper()
+	only := func(c *client.Config) { c.DirectKinds = kinds }
+	a, b := p.client(t, "unix", only), p.client(t, "unix", only)
+	ln, err := b.Listen(within(t, 10*time.Second), "org.example.callee")
+	must(t, err)
+	for range n {
+		conn, err := a.Open(within(t, 10*time.Second), "org.example.callee", client.OpenOptions{})
 		must(t, err)
-		for range n {
-			conn, err := a.Open(within(t, 10*time.Second), "org.example.callee", client.OpenOptions{})
-			must(t, err)
-			other, err := ln.Accept()
-			must(t, err)
-			var wg sync.WaitGroup
-			for _, c := range []net.Conn{conn, other} {
-				wait := 8*time.Millisecond + rand.N(8*time.Millisecond) // the first look is after 10 ms
-				wg.Go(func() {
-					_, _ = io.WriteString(c, "some bytes") // the other end may be gone
-					<-time.After(wait)
-					c.Close()
-				})
-			}
-			wg.Wait()
+		other, err := ln.Accept()
+		must(t, err)
+		var wg sync.WaitGroup
+		for _, c := range []net.Conn{conn, other} {
+			wait := 8*time.Millisecond + rand.N(8*time.Millisecond) // the first look is after 10 ms
+			wg.Go(func() {
+				_, _ = io.WriteString(c, "some bytes") // the other end may be gone
+				<-time.After(wait)
+				c.Close()
+			})
 		}
-		must(t, errors.Join(ln.Close(), a.Close(), b.Close()))
-	})
-	report(t, "bad input", "%d channels whose ends both closed about the time of the move: no descriptor, goroutine or file is left", n)
+		wg.Wait()
+	}
+	must(t, errors.Join(ln.Close(), a.Close(), b.Close()))
 }
 
 // Bad input: the disk of the socket's directory is full, of files or of room for
@@ -235,7 +241,8 @@ func diskFull(t *testing.T, dir string) {
 	t.Setenv("TMPDIR", dir)
 	must(t, p.client(t, "unix").Close())
 	base := measure(t)
-	a, b := p.client(t, "unix"), p.client(t, "unix")
+	only := func(c *client.Config) { c.DirectKinds = []channel.Kind{channel.Unix} } // others need no disk
+	a, b := p.client(t, "unix", only), p.client(t, "unix", only)
 	ln, err := b.Listen(within(t, 10*time.Second), "org.example.callee")
 	must(t, err)
 	if _, err := a.Open(within(t, 10*time.Second), "org.example.callee", client.OpenOptions{Direct: client.DirectRequire}); !errors.Is(err, client.Unavailable) {
