@@ -232,7 +232,7 @@ func TestFDDropped(t *testing.T) {
 			b.Close()
 
 			a, b = dial(t, client.Config{Address: tc.a, DirectKinds: onlyFD}), dial(t, client.Config{Address: tc.b, DirectKinds: onlyFD})
-			ln = listen(t, b, "org.example.far")
+			listen(t, b, "org.example.far")
 			_, err = a.Open(short(t), "org.example.far", client.OpenOptions{Direct: client.DirectRequire})
 			wantErr(t, err, client.LinkLost)
 			tried := make(chan client.Attempt, 10)
