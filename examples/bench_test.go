@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -40,9 +41,14 @@ func newBench(t *testing.T) *bench {
 	b.build(t, "../cmd/switchboard", "../cmd/sbctl")
 
 	// One key for all: sbctl makes it, JavaScript and Python read the same file.
-	id, err := b.command("", "", "sbctl", "key", "new", b.key()).Output()
-	if err != nil {
-		t.Fatalf("sbctl key new: %v", err)
+	// The other one is for tests in which it matters who calls whom.
+	var ids []byte
+	for _, key := range []string{b.key(), b.otherKey()} {
+		id, err := b.command("", "", "sbctl", "key", "new", key).Output()
+		if err != nil {
+			t.Fatalf("sbctl key new: %v", err)
+		}
+		ids = append(ids, id...)
 	}
 	// The user's own key has one place, and the tester's is not to be touched.
 	wrapper := fmt.Sprintf("#!/bin/sh\nexec '%s/sbctl' --key '%s' \"$@\"\n", b.bin, b.key())
@@ -50,7 +56,7 @@ func newBench(t *testing.T) *bench {
 	if err := errors.Join(
 		os.MkdirAll(run, 0o700), os.MkdirAll(b.path(), 0o700),
 		os.WriteFile(filepath.Join(b.path(), "sbctl"), []byte(wrapper), 0o700),
-		os.WriteFile(filepath.Join(dir, "peers"), []byte(strings.TrimSpace(string(id))+" # the examples\n"), 0o600),
+		os.WriteFile(filepath.Join(dir, "peers"), append([]byte("# the examples\n"), ids...), 0o600),
 	); err != nil {
 		t.Fatal(err)
 	}
@@ -73,6 +79,9 @@ func newBench(t *testing.T) *bench {
 
 // key is the path of the user's key.
 func (b *bench) key() string { return filepath.Join(b.home, "user.key") }
+
+// otherKey is the path of another user's.
+func (b *bench) otherKey() string { return filepath.Join(b.home, "other.key") }
 
 // path is a folder in which sbctl logs in with that key.
 func (b *bench) path() string { return filepath.Join(b.home, "path") }
@@ -115,7 +124,8 @@ func (b *bench) command(addr, dir string, args ...string) *exec.Cmd {
 type process struct {
 	cmd  *exec.Cmd
 	name string
-	done chan struct{} // closed when it has ended and err is set
+	in   io.WriteCloser // only of those that node starts
+	done chan struct{}  // closed when it has ended and err is set
 	err  error
 
 	mu      sync.Mutex
@@ -126,7 +136,13 @@ type process struct {
 // start starts a program, which the test's end kills with its children.
 func (b *bench) start(t *testing.T, addr, dir string, args ...string) *process {
 	t.Helper()
-	p := &process{cmd: b.command(addr, dir, args...), name: strings.Join(args, " ")}
+	return b.run(t, b.command(addr, dir, args...), strings.Join(args, " "))
+}
+
+// run is start for a command.
+func (b *bench) run(t *testing.T, cmd *exec.Cmd, name string) *process {
+	t.Helper()
+	p := &process{cmd: cmd, name: name}
 	p.done, p.changed = make(chan struct{}), make(chan struct{})
 	p.cmd.Stdout, p.cmd.Stderr = p, p
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}

@@ -94,18 +94,19 @@ export class Bus {
     try { handler = this.handlerFor(offer) } catch (err) { return answer(err) }
     answer(null, {})
     const { channel, token } = offer
-    this.#ask('accept', { channel, token }).then(({ lane }) => handler(lane), err => {
+    this.ask('accept', { channel, token }).then(({ lane }) => handler(lane), err => {
       if (err.name !== 'not_found') process.emitWarning(`offer to ${offer.name} not taken up: ${err.message}`)
     }) // not_found: the caller gave up
   }
 
   /** Opens a channel to a name or session. Options are those of connect in PROTOCOL.md §6. */
   async open (to, options = {}) {
-    const { lane, answer } = await this.#ask('connect', { to, ...options })
+    const { lane, answer } = await this.ask('connect', { to, ...options })
     return Object.assign(lane, answer) // channel.channel, channel.peer
   }
 
-  async #ask (method, args) {
+  /** Opens a lane with one packet, and reads the answer. */
+  async ask (method, args) {
     const lane = await this.openLane()
     writePacket(lane, STREAM | JSON_BODY, 1, { name: [method], args: [args], type: 'duplex' })
     const { flags, body } = await readPacket(lane).catch(err => {
@@ -150,13 +151,7 @@ export class Bus {
 
 /** Connects and logs in: a Duplex whose chunks are boxes and whose end is the goodbye. */
 export async function dial ({ address = findAddress(), keys, networkKey = defaultNetworkKey }) {
-  const [curve, secret] = [keys.curve, key => Buffer.from(key.replace(`.${keys.curve}`, ''), 'base64')]
-  if (curve !== 'ed25519') throw new Error(`${curve} keys are of no use here`)
-  const shs = shsPlugin({
-    keys: { publicKey: secret(keys.public), secretKey: secret(keys.private) },
-    appKey: networkKey,
-    timeout: 5000
-  })
+  const shs = shsPlugin({ keys: sodiumKeys(keys), appKey: networkKey, timeout: 5000 })
   const unix = unixPlugin({ path: '/' }) // without a path it would make a folder for a server
   const tcp = netPlugin({}) // header and body are two writes, which Nagle would hold apart for 40 ms
   const net = { ...tcp, parse: text => { const at = tcp.parse(text); return at && { ...at, noDelay: true } } }
@@ -164,8 +159,9 @@ export async function dial ({ address = findAddress(), keys, networkKey = defaul
   let failed
   for (const one of address.split(';')) {
     try {
-      return duplex(await new Promise((resolve, reject) =>
-        ms.client(one, (err, stream) => err ? reject(err) : resolve(stream))))
+      const stream = await new Promise((resolve, reject) =>
+        ms.client(one, (err, stream) => err ? reject(err) : resolve(stream)))
+      return Object.assign(duplex(stream), { address: stream.address }) // where it led
     } catch (err) {
       failed = err
     }
@@ -177,7 +173,7 @@ export async function dial ({ address = findAddress(), keys, networkKey = defaul
 }
 
 /** A pull-stream duplex as a Node one. */
-function duplex (stream) {
+export function duplex (stream) {
   let want = null // the sink's reader, waiting for a chunk
   let have = null // [end, data, done]: a chunk, waiting for a reader
   const meet = () => {
@@ -236,7 +232,8 @@ export async function readPacket (lane) {
   return { flags: head[0], req: head.readInt32BE(5), body }
 }
 
-async function take (lane, n) {
+/** Reads n bytes, and not one more. */
+export async function take (lane, n) {
   for (;;) {
     const bytes = lane.read(n)
     if (bytes?.length === n) return bytes
@@ -249,6 +246,13 @@ async function take (lane, n) {
 export function failure (err) {
   if (err instanceof Error) return err
   return Object.assign(new Error(err.message || err.name), { name: err.name })
+}
+
+/** Keys of ssb-keys as sodium wants them. */
+export function sodiumKeys ({ curve, public: publicKey, private: secretKey }) {
+  if (curve !== 'ed25519') throw new Error(`${curve} keys are of no use here`)
+  const raw = key => Buffer.from(key.replace(`.${curve}`, ''), 'base64')
+  return { publicKey: raw(publicKey), secretKey: raw(secretKey) }
 }
 
 export const defaultNetworkKey = createHash('sha256').update('switchboard/1').digest()

@@ -1,9 +1,27 @@
 // The same connect as in switchboard.js, but over one connection: each lane is a
 // yamux stream, by stock @chainsafe/libp2p-yamux. The server then offers channels
 // on streams that it opens, so no second login is needed for any of them.
+//
+// These channels may leave the server (PROTOCOL.md §10): one that we open tries
+// to after 200 ms, or as its options say:
+//
+//   await bus.open(name, { direct: ['unix', 'net'] })                 // asks at once
+//   await bus.open(name, { direct: ['unix', 'net'], require: true })  // no byte over the server
+//   await bus.open(name, { direct: [] })                              // stays
+//   await bus.direct(channel)                                         // another try
+//
+// A channel emits 'moved' and has a kind then. A session that is over is not made
+// again here, so channel.adopt has no use: what has moved ends a minute later.
 
 import { Duplex } from 'node:stream'
-import { Bus, dial, END, failure, findKeys, JSON_BODY, readPacket, STREAM, writePacket } from './switchboard.js'
+import { dialLink, listenForLink } from './links.js'
+import { Path } from './path.js'
+import { Bus, defaultNetworkKey, dial, END, failure, findKeys, JSON_BODY, readPacket, STREAM, writePacket } from './switchboard.js'
+
+const WINDOW = 1 << 20 // bytes: the package lets it grow, but resets a stream that has 4 MiB unread
+const LATER = 200 // ms until a channel tries to leave the server
+const REQUIRED = 5_000 // ms for a link without which there is no channel
+const LEASE = 60_000 // ms of a moved channel whose session is gone
 
 // Node 20 lacks it, the yamux package needs it.
 Promise.withResolvers ??= () => {
@@ -13,35 +31,133 @@ Promise.withResolvers ??= () => {
 }
 const { yamux } = await import('@chainsafe/libp2p-yamux')
 
-/** Logs in and returns a Bus. Options: address, keys, networkKey (32 bytes). */
+/** Logs in and returns a Bus. Options: address, keys, networkKey (32 bytes), kinds of links ([] for none). */
 export async function connect (options = {}) {
   const keys = options.keys ?? findKeys()
   const conn = await dial({ ...options, keys })
-  const muxer = yamux()().createStreamMuxer(adapter(conn))
-  const bus = new Bus(keys, async () => lane(await muxer.createStream()))
+  const muxer = yamux({ streamOptions: { maxStreamWindowSize: WINDOW } })().createStreamMuxer(adapter(conn))
+  const bus = new DirectBus(keys, async () => lane(await muxer.createStream()))
+  // Links over TCP are for where the server sees us: here, or on any of our addresses.
+  const host = /^net:(127\.[\d.]+|::1):/.exec(conn.address)?.[1]
+  bus.who = { keys, host, networkKey: options.networkKey ?? defaultNetworkKey }
+  bus.kinds = options.kinds ?? ['unix', 'net']
   bus.end = async () => { await muxer.close(); conn.end(); conn.resume() } // go-away, then our goodbye
+  conn.once('close', () => bus.lease())
   muxer.addEventListener('stream', ({ detail }) => {
     const theirs = lane(detail)
     theirs.on('error', () => {})
-    called(bus, theirs).catch(err => theirs.destroy(err))
+    bus.called(theirs).catch(err => theirs.destroy(err))
   })
   return bus.start()
 }
 
-/** Answers the one call on a stream that the server opened. */
-async function called (bus, lane) {
-  const { flags, req, body: { name, args } } = await readPacket(lane)
-  if (String(name) !== 'offer') { // channel.close, which only says why a lane is about to end
-    writePacket(lane, flags & STREAM | JSON_BODY, -req, true)
-    return lane.end()
+/** A Bus whose channels may move to links. */
+class DirectBus extends Bus {
+  #paths = new Set() // the open channels
+
+  async open (to, options = {}) {
+    const { lane, answer: { direct: links, ...answer } } = await this.ask('connect', { to, ...options })
+    const path = this.#path(lane, { channel: answer.channel, caller: this.keys.id, callee: answer.peer.id }, true)
+    if (options.require) {
+      const late = setTimeout(() => path.destroy(), REQUIRED)
+      await this.direct(path, links).catch(err => { path.destroy(); throw err }).finally(() => clearTimeout(late))
+    } else if (links) {
+      this.direct(path, links).catch(() => {})
+    } else if (!options.direct && this.kinds.length) {
+      const later = setTimeout(() => this.direct(path).catch(() => {}), LATER)
+      path.once('close', () => clearTimeout(later))
+    }
+    return Object.assign(path, answer) // channel.channel, channel.peer
   }
-  try {
-    const handler = bus.handlerFor(args[0])
-    writePacket(lane, STREAM | JSON_BODY, -req, {})
-    handler(lane) // this very stream is the channel now
-  } catch (err) {
-    writePacket(lane, STREAM | END | JSON_BODY, -req, failure(err))
-    lane.end()
+
+  /** Takes a channel that we opened to a direct link, and gives its kind. An error may mean that it stays where it is. */
+  async direct (path, links) {
+    links ??= (await this.rpc.channel.direct({ channel: path.who.channel, direct: this.kinds })).direct
+    const { link, kind } = await dialLink(links, path.who)
+    path.survive = links.survive
+    if (!path.register()) link.destroy()
+    else if (await path.move(link, kind)) return kind
+    throw Object.assign(new Error('the channel has not moved'), { name: 'link_lost' })
+  }
+
+  /** Answers the one call on a stream that the server opened. */
+  async called (lane) {
+    const { flags, req, body: { name, args: [args] } } = await readPacket(lane)
+    const answer = (value, end = 0) => writePacket(lane, flags & STREAM | end | JSON_BODY, -req, value)
+    let handler
+    try {
+      if (String(name) === 'offer') handler = this.handlerFor(args)
+      else if (String(name) === 'channel,link') answer(await this.#link(args))
+      else {
+        answer(true) // channel.close: a relayed channel ends with its lane, a moved one here
+        this.#cut(args.reason, path => path.kind && path.who.channel === args.channel)
+      }
+    } catch (err) {
+      answer(failure(err), END)
+    }
+    if (!handler) return lane.end()
+
+    const { channel, peer, direct, require } = args
+    const path = this.#path(lane, { channel, caller: peer.id, callee: this.keys.id }, false)
+    const place = direct && await this.#listen(path, direct).catch(() => null)
+    answer(place ? { direct: place, require } : {})
+    if (require && !place) return path.resume().end() // the caller sees unavailable
+    if (require) {
+      const late = setTimeout(() => path.destroy(), 2 * REQUIRED)
+      await new Promise(resolve => path.once('moved', resolve).once('close', resolve))
+      clearTimeout(late)
+    }
+    if (!path.destroyed) handler(path)
+  }
+
+  /** Serves channel.link: the caller wants a link for a channel that we were offered. */
+  async #link ({ channel, direct }) {
+    const path = [...this.#paths].find(path => path.who.channel === channel && !path.caller)
+    if (!path) throw Object.assign(new Error('no such channel here'), { name: 'not_found' })
+    return { direct: await this.#listen(path, direct) }
+  }
+
+  /** Listens for the caller of a channel, and says where. */
+  async #listen (path, { secret, kinds, uid, survive }) {
+    const ask = { secret, uid, kinds: kinds.filter(kind => this.kinds.includes(kind)) }
+    const { answer, close } = await listenForLink(ask, path.who, () => path.register(), (link, kind) => path.move(link, kind))
+    path.survive = survive
+    path.once('close', close)
+    return answer
+  }
+
+  /** Makes a lane a channel that may move, and tells the server what it has to know of that. */
+  #path (lane, who, caller) {
+    const path = Object.assign(new Path(lane, caller), { who: { ...this.who, ...who }, caller })
+    this.#paths.add(path)
+    path.on('error', () => {}) // an abort; who cares listens too
+    const closed = new Promise(resolve => path.once('close', resolve))
+    closed.then(() => this.#paths.delete(path))
+    const tell = async (method, args) => { // a server that is gone, or has forgotten, need not know
+      try { await this.rpc.channel[method]({ channel: who.channel, ...args }) } catch {}
+    }
+    path.told = new Promise(resolve => path.once('moved', resolve)).then(async kind => {
+      if (caller) await tell('moved', { link: kind })
+      await closed
+      await tell('closed', { sent: path.sent, received: path.received, reason: path.errored?.name })
+    })
+    return path
+  }
+
+  /** Ends channels for a reason. */
+  #cut (reason, which) {
+    for (const path of this.#paths) {
+      if (which(path)) path.destroy(Object.assign(new Error(`the channel was ended: ${reason}`), { name: reason }))
+    }
+  }
+
+  /** Nobody could revoke what has moved when the session is gone. */
+  lease () { setTimeout(() => this.#cut('link_lost', path => !path.survive), LEASE).unref() }
+
+  async close () {
+    const over = [...this.#paths].filter(path => path.kind && path.readableEnded && path.writableFinished)
+    await Promise.all(over.map(path => path.told))
+    await super.close()
   }
 }
 
