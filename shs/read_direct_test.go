@@ -62,10 +62,10 @@ func TestReadScattered(t *testing.T) {
 		var err error
 		for err == nil {
 			buf := make([]byte, 1+sizes.IntN([]int{10, 20_000, 200_000}[sizes.IntN(3)]))
-			var n int
 			if sizes.IntN(5) == 0 {
-				_, err = server.Peek(1 + sizes.IntN(10))
+				_, _ = server.Peek(1 + sizes.IntN(10)) // what it fails for comes again
 			}
+			var n int
 			n, err = server.Read(buf)
 			got = append(got, buf[:n]...)
 		}
