@@ -201,7 +201,11 @@ func newTwosome(t *testing.T, p place, name string, single bool, mode client.Mod
 
 // ends opens a channel.
 func (two *twosome) ends(t *testing.T, r *rand.Rand) (ends [2]*end) {
-	caller, err := two.clients[0].Open(within(t, time.Minute), two.name, client.OpenOptions{})
+	return two.open(t, r, client.OpenOptions{})
+}
+
+func (two *twosome) open(t *testing.T, r *rand.Rand, opts client.OpenOptions) (ends [2]*end) {
+	caller, err := two.clients[0].Open(within(t, time.Minute), two.name, opts)
 	if err != nil {
 		t.Error(err)
 		return ends

@@ -101,9 +101,17 @@ func TestF46PluginKilledMidChannel(t *testing.T) {
 	pluginKey, callerKey := newKey(t, dir+"/plugin.key"), shs.GenerateKey()
 	in := serveInside(t, switchboard.Config{Authorized: map[shs.PublicKey]string{pluginKey.Public(): "", callerKey.Public(): ""}})
 	source(t, dir+"/source.sock")
-	for _, way := range []struct{ name, address string }{{"unix", in.unix()}, {"tcp", in.tcp()}} {
+	for _, way := range []struct {
+		name, address, what string
+		direct              client.Direct
+	}{
+		{"unix", in.unix(), "relayed", client.DirectNever},
+		{"tcp", in.tcp(), "relayed", client.DirectNever},
+		{"direct unix", in.unix(), "direct", client.DirectRequire},
+		{"direct tcp", in.tcp(), "direct", client.DirectRequire},
+	} {
 		t.Run(way.name, func(t *testing.T) {
-			c, err := client.Dial(within(t, 10*time.Second), client.Config{Address: way.address, Key: callerKey})
+			c, err := client.Dial(within(t, 10*time.Second), client.Config{Address: way.address, Key: callerKey, Direct: way.direct})
 			must(t, err)
 			t.Cleanup(func() { c.Close() })
 			w := watch(t, c, "org.example.victim")
@@ -121,8 +129,8 @@ func TestF46PluginKilledMidChannel(t *testing.T) {
 			if longest > time.Second {
 				t.Errorf("a caller heard of the kill after %v, want 1 s", longest)
 			}
-			report(t, "F46", "%s: %d kills of a plugin in a relayed channel: reset after at most %v (p99 %v), 0 clean ends, 0 altered bytes of %d MiB, %d disconnected events, goroutines and descriptors back to %d and %d",
-				way.name, rounds, longest, p99, total>>20, rounds, base.goroutines, base.fds)
+			report(t, "F46", "%s: %d kills of a plugin in a %s channel: reset after at most %v (p99 %v), 0 clean ends, 0 altered bytes of %d MiB, %d disconnected events, goroutines and descriptors back to %d and %d",
+				way.name, rounds, way.what, longest, p99, total>>20, rounds, base.goroutines, base.fds)
 		})
 	}
 }
