@@ -2,7 +2,7 @@ package main
 
 // What a figure compares with.
 const (
-	toR      = "R"    // it is a multiple of R's value
+	toR      = "R"    // it is a multiple of R's value, or of that of another subject by its name
 	absolute = ""     // it is a value of its own
 	scaledR  = "s/GB" // a value where R costs refCPU; it grows with R's cost
 	scaledHS = "hs"   // a value where one core does refHandshakes; a rate grows with them, a cost shrinks
@@ -51,6 +51,12 @@ var figures = []figure{
 	{"W5 an idle connection of 5,000", "box", "mem_5k", "KiB", absolute, false, 38, 20},
 	{"W5 5,000 idle clients", "plain", "mem_idle", "% of a core", absolute, false, 1, 0.3},
 	{"W5 5,000 idle clients", "box", "mem_idle", "% of a core", absolute, false, 1, 0.3},
+	{"W6 p50, one at a time", "direct", "link_rtt_p50", "D", "D", false, 1.1, 1.05},
+	{"W6 rate", "direct", "link_bulk_rate", "D", "D", true, 0.8, 0.95},
+	{"W6 p50, one at a time", "direct-tcp", "link_rtt_p50", "B", "B", false, 1.1, 1.05},
+	{"W6 rate", "direct-tcp", "link_bulk_rate", "B", "B", true, 0.91, 0.95},
+	{"W6 open + call + close, p50", "auto", "move_open_p50", "plain", "plain", false, 1.1, 1.05},
+	{"W6 longest pause of a move, p99", "auto", "move_stall_p99", "ms", absolute, false, 10, 5},
 }
 
 // verdict is one figure beside what was seen.
@@ -69,8 +75,7 @@ func (r *results) judge() (all []verdict) {
 		v.seen, v.ok = r.median(f.subject, f.key)
 		by := 1.0
 		switch f.to {
-		case toR:
-			v.seen, v.ok = r.ratio(f.subject, "R", f.key)
+		case absolute:
 		case scaledR:
 			by = costR / refCPU
 		case scaledHS:
@@ -78,6 +83,8 @@ func (r *results) judge() (all []verdict) {
 			if !f.more && by > 0 {
 				by = 1 / by
 			}
+		default:
+			v.seen, v.ok = r.ratio(f.subject, f.to, f.key)
 		}
 		if by > 0 {
 			v.must, v.aim = f.must*by, f.aim*by

@@ -21,7 +21,7 @@ import (
 type options struct {
 	rounds   int
 	scale    float64       // of all measuring times
-	works    string        // of "12345"
+	works    string        // of "123456"
 	idle     time.Duration // in which W5 watches the idle server; 0: not at all
 	idleFor  time.Duration // the same, in the last round
 	subjects []subject
@@ -53,9 +53,9 @@ func measure(args []string) error {
 	var o options
 	fs.IntVar(&o.rounds, "rounds", 5, "rounds; what is printed are medians over them")
 	fs.Float64Var(&o.scale, "scale", 1, "multiplies every measuring time")
-	fs.StringVar(&o.works, "works", "12345", "which of W1 to W5")
+	fs.StringVar(&o.works, "works", "123456", "which of W1 to W6")
 	fs.DurationVar(&o.idleFor, "idle", 32*time.Second, "how long W5 watches the idle server, in the last round; two keepalives are 30 s")
-	modes := fs.String("modes", "plain,box", "which of ours: plain, box, tcp")
+	modes := fs.String("modes", "plain,box,direct,direct-tcp,auto", "which of ours: plain, box, tcp, and of W6 direct, direct-tcp, auto")
 	jsonFile := fs.String("json", "", "write every round's values to `FILE`")
 	mdFile := fs.String("md", "", "write the tables as Markdown to `FILE`, as in RESULTS.md")
 	fs.BoolVar(&o.verbose, "v", false, "tell each step")
@@ -88,11 +88,11 @@ func measure(args []string) error {
 	return err
 }
 
-// choose returns D, R and the subjects of a list of modes.
+// choose returns D, R, B and the subjects of a list of modes.
 func choose(modes string) ([]subject, error) {
-	chosen := []string{"D", "R"}
+	chosen := []string{"D", "R", "B"}
 	for _, m := range strings.Split(modes, ",") {
-		if m == "D" || m == "R" || !slices.ContainsFunc(subjects, func(s subject) bool { return s.name == m }) {
+		if slices.Contains(chosen[:3], m) || !slices.ContainsFunc(subjects, func(s subject) bool { return s.name == m }) {
 			return nil, fmt.Errorf("no such mode: %q", m)
 		}
 		chosen = append(chosen, m)

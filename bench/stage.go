@@ -14,22 +14,26 @@ type subject struct {
 	name   string
 	server []string // what a server is started with, beside -dir; nil: there is none
 	worker string   // the mode of its workers
-	works  string   // which of W1 to W5 it can do
+	works  string   // which of W1 to W6 it can do
 }
 
-// subjects are R and D, to compare with, and ours.
+// subjects are R, D and B, to compare with, and ours.
 var subjects = []subject{
-	{name: "D", worker: "raw-direct", works: "12"},
+	{name: "D", worker: "raw-direct", works: "126"},
 	{name: "R", worker: "raw", works: "12345", server: []string{"-raw"}},
-	{name: "plain", worker: "plain", works: "12345", server: []string{}},
+	{name: "B", worker: "raw-box", works: "6"},
+	{name: "plain", worker: "plain", works: "123456", server: []string{}},
 	{name: "box", worker: "box", works: "12345", server: []string{}},
 	{name: "tcp", worker: "tcp", works: "12345", server: []string{"-tcp"}},
+	{name: "direct", worker: "direct", works: "6", server: []string{}},
+	{name: "direct-tcp", worker: "direct-tcp", works: "6", server: []string{"-tcp"}},
+	{name: "auto", worker: "auto", works: "6", server: []string{}},
 }
 
 // stage is a subject's processes, for one work.
 type stage struct {
 	dir     string
-	server  *child // nil for D
+	server  *child // nil for D and B
 	addr    string
 	workers []*child
 }

@@ -46,6 +46,15 @@ var measures = []struct {
 	{"5", "mem_1k", "an idle connection of 1,000", "KiB", true},
 	{"5", "mem_5k", "an idle connection of 5,000", "KiB", true},
 	{"5", "mem_idle", "5,000 idle clients", "% of a core", false},
+	{"6", "link_rtt_p50", "call, one at a time, p50", "µs", true},
+	{"6", "link_rtt_p99", "the same, p99", "µs", false},
+	{"6", "link_bulk_rate", "64 KiB writes", "MB/s", true},
+	{"6", "move_first_p50", "open to the first answer over the link, p50", "µs", false},
+	{"6", "move_first_p99", "the same, p99", "µs", false},
+	{"6", "move_open_p50", "open + call + close, p50", "µs", true},
+	{"6", "move_open_p99", "the same, p99", "µs", false},
+	{"6", "move_stall_p50", "longest pause around a move under load, p50", "ms", false},
+	{"6", "move_stall_p99", "the same, p99", "ms", false},
 }
 
 // titles name the works.
@@ -55,6 +64,7 @@ var titles = map[string]string{
 	"3": "W3 connect: dial, handshake, session, greeting, close",
 	"4": "W4 names",
 	"5": "W5 memory of the server",
+	"6": "W6 direct",
 }
 
 // table is a title, a head and rows.
@@ -87,7 +97,7 @@ func (r *results) tables() report {
 		fmt.Sprintf("R costs %s CPU s/GB; one core does %s bare handshakes a second.", number(costR), number(median(r.Cores))),
 		"Limits that the server raised: " + r.Limits + ".",
 	}
-	for _, work := range strings.Split("12345", "") {
+	for _, work := range strings.Split("123456", "") {
 		if t := r.table(work); len(t.rows) > 1 {
 			rep.tables = append(rep.tables, t)
 		}
@@ -96,19 +106,32 @@ func (r *results) tables() report {
 	return rep
 }
 
-// table is one work: a row for each measure, a column for each subject, and in
-// brackets the ratios to R and to D.
+// table is one work: a row for each measure, a column for each subject that has
+// one, and in brackets the ratios to R and to D; of W6 to D, B and plain.
 func (r *results) table(work string) table {
-	t := table{title: titles[work], rows: [][]string{append([]string{"", "unit"}, r.Subjects...)}}
+	bases := []string{"R", "D"}
+	if work == "6" {
+		bases = []string{"D", "B", "plain"}
+	}
+	var who []string
+	for _, s := range r.Subjects {
+		for _, m := range measures {
+			if _, ok := r.median(s, m.key); ok && m.work == work {
+				who = append(who, s)
+				break
+			}
+		}
+	}
+	t := table{title: titles[work], rows: [][]string{append([]string{"", "unit"}, who...)}}
 	for _, m := range measures {
 		row, any := []string{m.name, m.unit}, false
-		for _, s := range r.Subjects {
+		for _, s := range who {
 			cell := "-"
 			if v, ok := r.median(s, m.key); ok {
 				any, cell = true, number(v)
 			}
 			var ratios []string
-			for _, base := range []string{"R", "D"} {
+			for _, base := range bases {
 				if x, ok := r.ratio(s, base, m.key); ok && m.ratio && s != base {
 					ratios = append(ratios, number(x)+" "+base)
 				}

@@ -16,7 +16,7 @@ const (
 	settle   = 500 * time.Millisecond
 )
 
-// work is one of W1 to W5. It reports what it saw by keys of the table.
+// work is one of W1 to W6. It reports what it saw by keys of the table.
 type workload struct {
 	number string
 	do     func(s subject, o *options, saw func(key string, v float64)) error
@@ -28,6 +28,7 @@ var workloads = []workload{
 	{"3", connect},
 	{"4", names},
 	{"5", memory},
+	{"6", direct},
 }
 
 func micros(d time.Duration, n int) float64 {

@@ -14,6 +14,7 @@ import (
 	"sync"
 
 	"github.com/cad2f06c/switchboard/bench/internal/drive"
+	"github.com/cad2f06c/switchboard/channel"
 	"github.com/cad2f06c/switchboard/client"
 	"github.com/cad2f06c/switchboard/shs"
 )
@@ -136,8 +137,17 @@ func (p *plug) Listen(name string, handle func(io.ReadWriteCloser)) error {
 }
 
 func (p *plug) Open(name string) (io.ReadWriteCloser, error) {
-	return p.DialContext(p.ctx, "", valid(name))
+	c, err := p.Client.Open(p.ctx, valid(name), client.OpenOptions{})
+	if err != nil {
+		return nil, err
+	}
+	return mover{c}, nil
 }
+
+// mover is a channel of which the bench knows whether it has moved.
+type mover struct{ *channel.Conn }
+
+func (m mover) Moved() bool { return m.Link() != "" }
 
 func (p *plug) Claim(name string) error {
 	_, err := p.Client.Claim(p.ctx, valid(name), client.ClaimOptions{})

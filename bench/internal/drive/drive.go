@@ -45,17 +45,18 @@ type Dialer func(addr, id string) (Client, error)
 
 // Request is one order.
 type Request struct {
-	Op      string  `json:"op"`                // dial serve rtt conc open bulk connrate watch seen claim hold drop list entries profile
+	Op      string  `json:"op"`                // dial serve rtt conc open bulk first stall connrate watch seen claim hold drop list entries profile
 	Addr    string  `json:"addr,omitempty"`    // dial, connrate, hold: of the server
 	ID      string  `json:"id,omitempty"`      // dial: of the client; connrate, hold: how all of theirs begin
 	Name    string  `json:"name,omitempty"`    // serve: of the callee; rtt, conc, open, bulk: whom to call; profile: the file
 	Prefix  string  `json:"prefix,omitempty"`  // claim, hold, seen: how the names begin
 	Size    int     `json:"size,omitempty"`    // rtt, conc, open: bytes there and back
 	Par     int     `json:"par,omitempty"`     // conc, open, connrate: how many at a time
-	N       int     `json:"n,omitempty"`       // bulk: bytes; claim, seen: names
+	N       int     `json:"n,omitempty"`       // bulk: bytes; claim, seen: names; stall: channels
 	Conns   int     `json:"conns,omitempty"`   // hold: connections
 	Names   int     `json:"names,omitempty"`   // hold: names of each
-	Chunk   int     `json:"chunk,omitempty"`   // bulk: bytes a write
+	Chunk   int     `json:"chunk,omitempty"`   // bulk, stall: bytes a write
+	Moves   bool    `json:"moves,omitempty"`   // stall: the channels are to move
 	GapUS   int     `json:"gap_us,omitempty"`  // claim: pause after each, in µs
 	Seconds float64 `json:"seconds,omitempty"` // how long to measure, or for seen to wait
 }
@@ -131,6 +132,10 @@ func (w *worker) obey(q Request) (Reply, error) {
 		return w.open(q)
 	case "bulk":
 		return w.bulk(q)
+	case "first":
+		return w.first(q)
+	case "stall":
+		return w.stall(q)
 	case "connrate":
 		return w.connrate(q)
 	case "watch":
@@ -157,7 +162,7 @@ func (w *worker) obey(q Request) (Reply, error) {
 // needsClient reports whether an order is one to the dialled client.
 func needsClient(op string) bool {
 	switch op {
-	case "serve", "rtt", "conc", "open", "bulk", "watch", "claim", "list", "entries":
+	case "serve", "rtt", "conc", "open", "bulk", "first", "stall", "watch", "claim", "list", "entries":
 		return true
 	}
 	return false
