@@ -30,11 +30,21 @@ const TURN = 2_000 // ms of each
 const DIAL = { unix: 300, net: 2_000 } // ms to connect
 const SHAKE = 3_000 // ms of the caller's handshake
 
-/** The key of one link's handshake. who is { networkKey, channel, caller, callee }, ids and hex as on the wire. */
+/** The key of one attempt. who is { networkKey, channel, caller, callee }, ids and hex as on the wire. */
 export function purposeKey ({ networkKey, channel, caller, callee }, secret) {
-  return createHmac('sha512', networkKey).update('switchboard/1/direct\0')
-    .update(secret, 'hex').update(channel, 'hex').update(rawId(caller)).update(rawId(callee))
-    .digest().subarray(0, 32)
+  return derive(networkKey, 'direct', Buffer.from(secret, 'hex'), Buffer.from(channel, 'hex'), rawId(caller), rawId(callee))
+}
+
+/** The key of plain mode that is made of it, for a Unix socket. */
+export function plainKey (key, callerUid, calleeUid) {
+  const uids = Buffer.alloc(8)
+  uids.writeUInt32BE(callerUid)
+  uids.writeUInt32BE(calleeUid, 4)
+  return derive(key, 'plain', uids)
+}
+
+function derive (key, label, ...fields) {
+  return createHmac('sha512', key).update(`switchboard/1/${label}\0`).update(Buffer.concat(fields)).digest().subarray(0, 32)
 }
 
 const rawId = id => Buffer.from(id.replace(/^@|\.ed25519$/g, ''), 'base64')
@@ -53,7 +63,7 @@ export async function dialLink ({ secret, links }, who) {
       const socket = net.connect({ ...kind === 'unix' ? { path: link.unix } : hostPort(link.net), noDelay: true, allowHalfOpen: true })
       const late = setTimeout(() => socket.destroy(new Error('nobody answers there')), DIAL[kind])
       await once(socket, 'connect').finally(() => clearTimeout(late))
-      return { kind, link: await shake(socket, kind, who, secret) }
+      return { kind, link: await shake(socket, kind, who, secret, link.uid) }
     } catch (err) {
       failed = err
     }
@@ -89,7 +99,7 @@ export async function listenForLink ({ secret, kinds, uid }, who, register, came
     if (turns === TURNS || !queue.length) return
     const { socket, kind } = queue.shift()
     turns++
-    const link = await shake(socket, kind, who, secret, () => !claimed && admit(socket)).catch(() => null)
+    const link = await shake(socket, kind, who, secret, uid, () => !claimed && admit(socket)).catch(() => null)
     turns--
     if (!link) return serve()
     close()
@@ -141,8 +151,8 @@ function hostPort (text) {
   return { host: v6 ?? v4, port: Number(port) }
 }
 
-/** Finds out who is at the other end of a socket; with admit as the callee. Owns the socket. */
-function shake (socket, kind, who, secret, admit) {
+/** Finds out who is at the other end of a socket, on a Unix one of user uid; with admit as the callee. Owns the socket. */
+function shake (socket, kind, who, secret, uid, admit) {
   return new Promise((resolve, reject) => {
     if (socket.destroyed) throw new Error('gone while it waited')
     const late = setTimeout(() => socket.destroy(), admit ? TURN : SHAKE)
@@ -154,7 +164,8 @@ function shake (socket, kind, who, secret, admit) {
       link.on('close', () => link.readableEnded && link.writableFinished ? socket.destroySoon() : socket.destroy())
       resolve(link)
     }
-    const [keys, key] = [sodiumKeys(who.keys), purposeKey(who, secret)]
+    const keys = sodiumKeys(who.keys); let key = purposeKey(who, secret)
+    if (kind === 'unix') key = admit ? plainKey(key, uid, process.geteuid()) : plainKey(key, process.geteuid(), uid)
     const plain = kind === 'unix' ? 'Stream' : '' // of which secret-handshake leaves out the boxes
     const stream = admit
       ? shs['createServer' + plain](keys, (peer, cb) => cb(null, peer.equals(rawId(who.caller)) && admit()), key)(done)
