@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"time"
 
 	"github.com/cad2f06c/switchboard/shs"
@@ -71,9 +72,10 @@ func (a *Attempt) check(caller bool) error {
 	return nil
 }
 
-// config is that of a handshake over a link of one kind: in the clear on a Unix
-// socket, boxed on TCP, and the purpose key of the attempt in place of the
-// network's in either (PROTOCOL.md §10).
+// config is that of a handshake over a link of one kind, with the purpose key of
+// the attempt in place of the network's: boxed on TCP; in the clear on a Unix
+// socket, under the key of plain mode that the attempt's makes of both users, so
+// that no handshake of one kind can be carried to the other (PROTOCOL.md §10).
 func (a *Attempt) config(kind Kind) *shs.Config {
 	cfg := &shs.Config{Key: a.Key}
 	network := a.Network
@@ -87,7 +89,11 @@ func (a *Attempt) config(kind Kind) *shs.Config {
 	}
 	purpose := network.Direct(a.Secret, a.Channel, caller, callee)
 	if kind == Unix {
-		cfg.PlainKey = purpose
+		ours, theirs := uint32(os.Geteuid()), a.UID
+		if !a.Caller {
+			ours, theirs = theirs, ours
+		}
+		cfg.PlainKey = purpose.Plain(ours, theirs)
 		// A server answers box mode as well: under a key that nobody has.
 		rand.Read(cfg.NetworkKey[:])
 	} else {

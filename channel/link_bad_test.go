@@ -59,6 +59,7 @@ func TestLinkStrangers(t *testing.T) {
 			{"third key, its own purpose", linkThird, direct(func(a *channel.Attempt) { a.Key = linkThird }), linkCallee.Public(), 0, 0},
 			{"roles swapped", linkCaller, network.Direct(caller.Secret, caller.Channel, linkCallee.Public(), linkCaller.Public()),
 				linkCallee.Public(), 0, 0},
+			{"the other kind's mode", linkCaller, right, linkCallee.Public(), 1, 0},
 			{"the network's key", linkCaller, network, linkCallee.Public(), 0, 0},
 			{"the network's key, the other mode", linkCaller, network, linkCallee.Public(), 1, 0},
 			{"third key, knows all", linkThird, right, linkCallee.Public(), 0, hello},
@@ -68,7 +69,7 @@ func TestLinkStrangers(t *testing.T) {
 			conn := &heard{Conn: rawLink(t, kind, addrOf(l, kind))}
 			cfg := &shs.Config{Key: row.key, ServerKey: row.server}
 			if (kind == channel.Unix) == (row.mode == 0) {
-				cfg.PlainKey, cfg.NetworkKey = row.purpose, shs.NetworkKey{1}
+				cfg.PlainKey, cfg.NetworkKey = row.purpose.Plain(caller.UID, caller.UID), shs.NetworkKey{1}
 			} else {
 				cfg.NetworkKey = row.purpose
 			}

@@ -67,7 +67,7 @@ func purposeConfig(a *channel.Attempt, kind channel.Kind) *shs.Config {
 	key := shs.DefaultNetworkKey().Direct(a.Secret, a.Channel, a.Key.Public(), a.Peer)
 	cfg := &shs.Config{Key: a.Key, ServerKey: a.Peer, NetworkKey: key}
 	if kind == channel.Unix {
-		cfg.NetworkKey, cfg.PlainKey = shs.NetworkKey{1}, key
+		cfg.NetworkKey, cfg.PlainKey = shs.NetworkKey{1}, key.Plain(a.UID, a.UID)
 	}
 	return cfg
 }

@@ -198,7 +198,7 @@ func dials(t *testing.T, c *client.Client, name string) (*channel.Conn, client.A
 func linkConfig(kind channel.Kind, purpose shs.NetworkKey, key shs.PrivateKey, callee shs.PublicKey) *shs.Config {
 	cfg := &shs.Config{Key: key, ServerKey: callee, NetworkKey: purpose}
 	if kind == channel.Unix {
-		cfg.NetworkKey, cfg.PlainKey = shs.NetworkKey{1}, purpose
+		cfg.NetworkKey, cfg.PlainKey = shs.NetworkKey{1}, purpose.Plain(uint32(os.Geteuid()), uint32(os.Geteuid()))
 	}
 	return cfg
 }
