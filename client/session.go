@@ -70,6 +70,7 @@ func (c *Client) newSession(ctx context.Context, conn *shs.Conn, to target) (*se
 			Window: window,
 			Rates:  mux.Rates{Opens: mux.NoRate, Resets: mux.NoRate, Updates: mux.NoRate, Empty: mux.NoRate},
 			Handle: s.startStream,
+			Lead:   true,
 			Log:    c.log,
 		})
 		s.wg.Go(func() { _ = s.mux.Run() }) // watchOver asks for its error

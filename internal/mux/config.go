@@ -46,6 +46,11 @@ type Config struct {
 	// whoever calls Session.Run.
 	Handle func(*Stream, *Batch)
 
+	// Lead lets a goroutine that waits in Stream.Read read the connection itself
+	// while that is promising: while one stream is asked and answered in turn.
+	// What comes for another stream may then be seen up to 1 ms later.
+	Lead bool
+
 	// Log gets a warning for each stream that is reset for its memory. It may
 	// be called from several goroutines. Nil discards.
 	Log *slog.Logger

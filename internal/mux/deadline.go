@@ -22,7 +22,7 @@ func (d *deadline) setLocked(t time.Time, cond *sync.Cond) {
 
 // armLocked has cond's waiters woken when the deadline passes. The timer's
 // function only marks and wakes: nobody has to wait for it.
-func (d *deadline) armLocked(cond *sync.Cond) {
+func (d *deadline) armLocked(st *Stream, cond *sync.Cond) {
 	if d.at.IsZero() || d.timer != nil {
 		return
 	}
@@ -33,6 +33,9 @@ func (d *deadline) armLocked(cond *sync.Cond) {
 		if d.timer == timer { // else it was replaced just now
 			d.timer = nil
 			cond.Broadcast()
+			if d == &st.rd {
+				st.s.kickLocked(st)
+			}
 		}
 	})
 	d.timer = timer

@@ -23,6 +23,7 @@ func (st *Stream) finLocked() {
 	st.grant = 0
 	st.settleLocked()
 	st.rcond.Broadcast()
+	st.s.overLocked(st)
 	st.happenedLocked(true)
 }
 
@@ -46,8 +47,7 @@ func (st *Stream) resetLocked(reason Reason) {
 	st.leaveBacklogLocked()
 	st.breakLocked(err)
 	st.settleLocked()
-	st.rcond.Broadcast()
-	st.wcond.Broadcast()
+	st.wakeLocked()
 	st.happenedLocked(false)
 }
 
@@ -66,8 +66,7 @@ func (st *Stream) dieLocked(err error) {
 		st.dropOutLocked()
 		st.breakLocked(err)
 	}
-	st.rcond.Broadcast()
-	st.wcond.Broadcast()
+	st.wakeLocked()
 	st.happenedLocked(false)
 }
 

@@ -7,3 +7,17 @@ func Accounts(s *Session) (held, queued, unacked int) {
 	defer s.mu.Unlock()
 	return int(s.held.Load()), s.queued, s.unacked
 }
+
+// LeadAlways has a stream's Read lead wherever it may, without a streak.
+func LeadAlways(s *Session) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lead.always = true
+}
+
+// Leader returns whose Read reads the connection, or nil.
+func Leader(s *Session) *Stream {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.lead.by
+}

@@ -12,6 +12,7 @@ func (s *Session) unlock() {
 	s.after = nil
 	mine := s.claimFlushLocked()
 	over := s.cfg.Budget.over()
+	alone := s.lead.right == free
 	s.mu.Unlock()
 	for _, f := range after {
 		f()
@@ -20,18 +21,25 @@ func (s *Session) unlock() {
 		s.cfg.Budget.relieve()
 	}
 	if mine {
-		runtime.Gosched() // whoever is ready to run may add a frame first
+		if !alone { // else nobody is expected, and it costs the wake of a processor
+			runtime.Gosched() // whoever is ready to run may add a frame first
+		}
 		s.flush()
 	}
 }
 
-// waitLocked waits on c, until d at most, or does what is due instead.
-func (s *Session) waitLocked(c *sync.Cond, d *deadline) {
-	if len(s.after) > 0 || s.due && !s.writing && !s.promised {
+// waitLocked waits on c, of st, until d at most, or does what is due instead.
+func (s *Session) waitLocked(st *Stream, c *sync.Cond, d *deadline) {
+	if s.dueLocked() {
 		s.unlock()
 		s.mu.Lock()
 		return
 	}
-	d.armLocked(c)
+	d.armLocked(st, c)
 	c.Wait()
+}
+
+// dueLocked reports whether something is due that unlock would do.
+func (s *Session) dueLocked() bool {
+	return len(s.after) > 0 || s.due && !s.writing && !s.promised
 }

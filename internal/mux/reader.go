@@ -67,31 +67,45 @@ func (s *Session) receive() error {
 		return err
 	}
 	for {
-		p, more, err := s.wire.next()
-		if len(p) > 0 {
-			if err := s.handle(p); err != nil {
-				return err
-			}
+		more, err := s.step()
+		if err == nil && s.cfg.Lead && !more {
+			err = s.rest()
 		}
-		if !more {
-			s.endBatch()
-		}
-		if err == nil {
-			continue
-		}
-		if !errors.Is(err, os.ErrDeadlineExceeded) {
-			return err
-		}
-		s.mu.Lock()
-		heard := s.heard
-		s.mu.Unlock()
-		if time.Since(heard) >= s.cfg.DeadAfter {
-			return ErrDead
-		}
-		if err := s.setDeadAt(heard); err != nil {
+		if err != nil {
 			return err
 		}
 	}
+}
+
+// step reads once and handles what has come. more: there is more at hand, and
+// the batch has not ended. Whoever has the right to read may call it.
+func (s *Session) step() (more bool, err error) {
+	p, more, err := s.wire.next()
+	if len(p) > 0 {
+		if err := s.handle(p); err != nil {
+			return false, err
+		}
+	}
+	if !more {
+		s.endBatch()
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		err = s.overdue()
+	}
+	return more, err
+}
+
+// overdue judges a read that has met its deadline.
+func (s *Session) overdue() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.lead.kicked:
+		return nil // the leader looks at that
+	case time.Since(s.heard) >= s.cfg.DeadAfter:
+		return ErrDead
+	}
+	return s.setDeadAt(s.heard)
 }
 
 // endBatch calls for whom something has arrived, and writes what the bytes read

@@ -38,6 +38,13 @@ const (
 	accidents
 )
 
+// Whether Reads read the connection themselves.
+const (
+	noLead = iota
+	leads
+	alwaysLeads // without having shown that they come back quickly
+)
+
 // end is the script of one end of one stream. Times are in ms of the bubble.
 type end struct {
 	Writes  []int // sizes
@@ -53,6 +60,7 @@ type schedule struct {
 	Pipe     int  // bytes that the connection holds
 	Room     int  // bytes that it takes at once without waiting; 0: it always waits
 	Relayed  bool // through two more sessions and a Splice
+	Lead     int  // noLead, leads, alwaysLeads
 	Streams  [][2]end
 	Accident int
 	After    int // ms, or for a cut bytes
@@ -77,6 +85,7 @@ func drawSchedule(t *rapid.T) schedule {
 		Pipe:     rapid.SampledFrom([]int{100, 5000, 64 << 10}).Draw(t, "pipe"),
 		Room:     rapid.SampledFrom([]int{0, 77, 3000, 1 << 20}).Draw(t, "room"),
 		Relayed:  rapid.Bool().Draw(t, "relayed"),
+		Lead:     rapid.IntRange(noLead, alwaysLeads).Draw(t, "lead"),
 		Accident: max(nothing, rapid.IntRange(-4, accidents-1).Draw(t, "accident")),
 	}
 	switch p.Accident {
@@ -133,10 +142,15 @@ func (p *schedule) sessions(accident bool) (a, b *mux.Session) {
 	case p.Room > 0:
 		na, nb = &tryConn{Conn: ca, room: p.Room}, &tryConn{Conn: cb, room: p.Room}
 	}
-	quiet := mux.Config{KeepAlive: -1, DeadAfter: -1}
+	quiet := mux.Config{KeepAlive: -1, DeadAfter: -1, Lead: p.Lead != noLead}
 	client, server := quiet, quiet
 	client.Window = 1 << 20
-	return mux.Client(na, client), mux.Server(nb, server)
+	a, b = mux.Client(na, client), mux.Server(nb, server)
+	if p.Lead == alwaysLeads {
+		mux.LeadAlways(a)
+		mux.LeadAlways(b)
+	}
+	return a, b
 }
 
 // path is the sessions between the ends; the first and the last are theirs.

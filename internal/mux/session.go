@@ -54,7 +54,7 @@ type Session struct {
 	wg         sync.WaitGroup
 	held       atomic.Int64 // bytes charged to the streams; changed under mu
 
-	in input // owned by readLoop
+	in input // owned by whoever has the right to read: see lead
 
 	mu      sync.Mutex
 	quiet   sync.Cond // L is mu; writing has become false
@@ -73,6 +73,8 @@ type Session struct {
 	counts  counts
 	after   []func() // to be called when mu is unlocked
 	turning bool     // a timer will call Handle
+
+	lead lead
 
 	outbox
 }
@@ -112,7 +114,8 @@ func start(conn net.Conn, cfg Config, client bool) *Session {
 	if client {
 		s.nextID, s.used.next = 1, 2
 	}
-	s.quiet.L = &s.mu
+	s.quiet.L, s.lead.turn.L = &s.mu, &s.mu
+	s.lead.need = minStreak
 	s.cfg.Budget.enter(s)
 	s.startTick()
 	if s.cfg.Handle == nil {
@@ -374,6 +377,11 @@ func (s *Session) endLocked(to state, err error) {
 	}
 	s.streams, s.backlog = nil, nil
 	s.dropFilesLocked()
+	s.kickLocked(s.lead.by)
+	s.reclaimLocked()
+	if s.lead.timer != nil {
+		s.lead.timer.Stop()
+	}
 	s.after = append(s.after, func() { s.cfg.Budget.leave(s) })
 	if to == dead {
 		close(s.writerDone)

@@ -97,13 +97,17 @@ func (st *Stream) Read(p []byte) (int, error) {
 	s.mu.Lock()
 	defer s.unlock()
 	mine := false // dst is p
+	defer func() {
+		if mine {
+			st.dst, st.got = nil, 0
+			st.rcond.Broadcast() // other Reads may wait for their turn
+		}
+	}()
 	for {
 		if st.closed {
-			st.dst, st.got = nil, 0
 			return 0, net.ErrClosed
 		}
 		if n := st.got; mine && n > 0 {
-			st.dst, st.got = nil, 0
 			st.consumeLocked(n)
 			return n, nil
 		}
@@ -126,17 +130,18 @@ func (st *Stream) Read(p []byte) (int, error) {
 			st.dst, mine = p, true
 		}
 		if err != nil {
-			if mine {
-				st.dst = nil
-			}
 			return 0, err
 		}
-		s.waitLocked(&st.rcond, &st.rd)
+		if mine && s.leadLocked(st) {
+			continue
+		}
+		s.waitLocked(st, &st.rcond, &st.rd)
 	}
 }
 
 // arriveLocked stores what has come: with the Read that waits, else in in.
 func (st *Stream) arriveLocked(p []byte) {
+	st.s.arrivedLocked(st, len(p))
 	if st.dst != nil && st.in.n == 0 {
 		n := copy(st.dst[st.got:], p)
 		st.got += n
@@ -179,7 +184,7 @@ func (st *Stream) Write(p []byte) (int, error) {
 		if err := st.writeErrLocked(); err != nil {
 			return 0, err
 		}
-		s.waitLocked(&st.wcond, &st.wr)
+		s.waitLocked(st, &st.wcond, &st.wr)
 	}
 	st.writing = true
 	defer func() {
@@ -205,7 +210,8 @@ func (st *Stream) Write(p []byte) (int, error) {
 			return n, nil
 		}
 		if k == 0 {
-			s.waitLocked(&st.wcond, &st.wr)
+			s.reclaimLocked() // a window update has to be read
+			s.waitLocked(st, &st.wcond, &st.wr)
 		}
 	}
 }
@@ -279,8 +285,7 @@ func (st *Stream) Close() error {
 		st.grantLocked()
 	}
 	st.settleLocked()
-	st.rcond.Broadcast()
-	st.wcond.Broadcast()
+	st.wakeLocked()
 	return nil
 }
 
@@ -318,8 +323,7 @@ func (st *Stream) abortLocked(err error, reason Reason) {
 	}
 	st.breakLocked(err)
 	st.settleLocked()
-	st.rcond.Broadcast()
-	st.wcond.Broadcast()
+	st.wakeLocked()
 }
 
 // SetDeadline implements net.Conn.
@@ -341,6 +345,7 @@ func (st *Stream) setDeadlines(t time.Time, rd, wr *deadline) error {
 	}
 	if rd != nil {
 		rd.setLocked(t, &st.rcond)
+		st.s.kickLocked(st)
 	}
 	if wr != nil {
 		wr.setLocked(t, &st.wcond)
