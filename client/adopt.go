@@ -108,6 +108,8 @@ func (s *session) adoptThese(ctx context.Context, ends []*end) bool {
 			s.log.Info("direct channel dropped by the server", "channel", e.id)
 			e.setReason(string(control.NotAllowed))
 			e.path.Break(channel.ErrLinkLost)
+		} else if !e.moved() { // it has ended meanwhile, and might have said so too early
+			e.tellClosed(s)
 		}
 	}
 	return true
