@@ -22,7 +22,7 @@ func TestMain(m *testing.M) {
 // Every work but W5, whose 5,000 clients take their time, sees something of every
 // subject, and ends without a child left.
 func TestRun(t *testing.T) {
-	chosen, err := choose("plain,box,tcp,direct,direct-tcp,auto")
+	chosen, err := choose("plain,box,tcp,direct,direct-fd,direct-tcp,auto")
 	if err != nil {
 		t.Fatal(err)
 	}

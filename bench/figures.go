@@ -53,6 +53,8 @@ var figures = []figure{
 	{"W5 5,000 idle clients", "box", "mem_idle", "% of a core", absolute, false, 1, 0.3},
 	{"W6 p50, one at a time", "direct", "link_rtt_p50", "D", "D", false, 1.1, 1.05},
 	{"W6 rate", "direct", "link_bulk_rate", "D", "D", true, 0.8, 0.95},
+	{"W6 p50, one at a time", "direct-fd", "link_rtt_p50", "D", "D", false, 1.1, 1.05},
+	{"W6 rate", "direct-fd", "link_bulk_rate", "D", "D", true, 0.8, 0.95},
 	{"W6 p50, one at a time", "direct-tcp", "link_rtt_p50", "B", "B", false, 1.1, 1.05},
 	{"W6 rate", "direct-tcp", "link_bulk_rate", "B", "B", true, 0.91, 0.95},
 	{"W6 open + call + close, p50", "auto", "move_open_p50", "plain", "plain", false, 1.1, 1.05},

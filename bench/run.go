@@ -55,7 +55,7 @@ func measure(args []string) error {
 	fs.Float64Var(&o.scale, "scale", 1, "multiplies every measuring time")
 	fs.StringVar(&o.works, "works", "123456", "which of W1 to W6")
 	fs.DurationVar(&o.idleFor, "idle", 32*time.Second, "how long W5 watches the idle server, in the last round; two keepalives are 30 s")
-	modes := fs.String("modes", "plain,box,direct,direct-tcp,auto", "which of ours: plain, box, tcp, and of W6 direct, direct-tcp, auto")
+	modes := fs.String("modes", "plain,box,direct,direct-fd,direct-tcp,auto", "which of ours: plain, box, tcp, and of W6 direct, direct-fd, direct-tcp, auto")
 	jsonFile := fs.String("json", "", "write every round's values to `FILE`")
 	mdFile := fs.String("md", "", "write the tables as Markdown to `FILE`, as in RESULTS.md")
 	fs.BoolVar(&o.verbose, "v", false, "tell each step")

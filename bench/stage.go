@@ -26,6 +26,7 @@ var subjects = []subject{
 	{name: "box", worker: "box", works: "12345", server: []string{}},
 	{name: "tcp", worker: "tcp", works: "12345", server: []string{"-tcp"}},
 	{name: "direct", worker: "direct", works: "6", server: []string{}},
+	{name: "direct-fd", worker: "direct-fd", works: "6", server: []string{}},
 	{name: "direct-tcp", worker: "direct-tcp", works: "6", server: []string{"-tcp"}},
 	{name: "auto", worker: "auto", works: "6", server: []string{}},
 }

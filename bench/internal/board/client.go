@@ -32,21 +32,23 @@ type way struct {
 	network string
 	mode    client.Mode
 	direct  client.Direct
+	kinds   []client.LinkKind // nil: all
 }
 
 var ways = map[string]way{
-	"plain":      {"unix", client.ModeAuto, client.DirectNever},
-	"box":        {"unix", client.ModeBox, client.DirectNever},
-	"tcp":        {"net", client.ModeBox, client.DirectNever},
-	"direct":     {"unix", client.ModeAuto, client.DirectRequire},
-	"direct-tcp": {"net", client.ModeBox, client.DirectRequire},
-	"auto":       {"unix", client.ModeAuto, client.DirectAuto},
+	"plain":      {"unix", client.ModeAuto, client.DirectNever, nil},
+	"box":        {"unix", client.ModeBox, client.DirectNever, nil},
+	"tcp":        {"net", client.ModeBox, client.DirectNever, nil},
+	"direct":     {"unix", client.ModeAuto, client.DirectRequire, []client.LinkKind{client.LinkUnix}},
+	"direct-fd":  {"unix", client.ModeAuto, client.DirectRequire, []client.LinkKind{client.LinkFD}},
+	"direct-tcp": {"net", client.ModeBox, client.DirectRequire, nil},
+	"auto":       {"unix", client.ModeAuto, client.DirectAuto, nil},
 }
 
 // Dialer returns how a worker of a mode connects: plain (the client's default on
 // a Unix socket), box (encrypted, on the same socket) or tcp (encrypted, on the
 // loopback interface, if the server listens there), all of whose channels stay
-// at the server; direct and direct-tcp, whose channels never use it; or auto,
+// at the server; direct (Unix sockets), direct-fd and direct-tcp, whose channels never use it; or auto,
 // whose channels move, as they do by default.
 func Dialer(mode string) (drive.Dialer, error) {
 	w, ok := ways[mode]
@@ -71,7 +73,7 @@ func Dialer(mode string) (drive.Dialer, error) {
 		h := fnv.New32a()
 		io.WriteString(h, id)
 		k := h.Sum32() % keyCount
-		return dial(client.Config{Address: at.addr, Key: at.keys[k], Prepared: at.prepared[k], Mode: w.mode, Direct: w.direct, NoReconnect: true})
+		return dial(client.Config{Address: at.addr, Key: at.keys[k], Prepared: at.prepared[k], Mode: w.mode, Direct: w.direct, DirectKinds: w.kinds, NoReconnect: true})
 	}, nil
 }
 
