@@ -72,8 +72,11 @@ func bePlugin(text string) error {
 		return err
 	}
 	defer c.Close()
-	ln, err := c.Listen(ctx, p.Name)
-	if err != nil {
+	var ln net.Listener
+	if !eventually(20*time.Second, func() bool { // the server may not have seen yet that the one before is dead
+		ln, err = c.Listen(ctx, p.Name)
+		return !errors.Is(err, client.NameTaken)
+	}) || err != nil {
 		return err
 	}
 	w := &plugin{out: json.NewEncoder(os.Stdout)}

@@ -62,7 +62,7 @@ func integrityGoal() goal {
 	if times(0, 1) == 0 {
 		return goal{each: 20, most: 512 << 10, moves: 1 << 40, bytes: 1 << 40, kills: 1 << 40, time: 25 * time.Second, every: 400 * time.Millisecond}
 	}
-	return goal{each: 20, most: 2 << 20, moves: 200 * 50, bytes: 10 << 30, kills: 500, time: 50 * time.Minute, every: 1500 * time.Millisecond}
+	return goal{each: 20, most: 2 << 20, moves: 200 * 50, bytes: 10 << 30, kills: 500, time: 50 * time.Minute, every: time.Second}
 }
 
 // Integrity: 200 channels at a time stream both ways, in every manner there is,
