@@ -30,6 +30,10 @@ const TURN = 2_000 // ms of each
 const DIAL = { unix: 300, net: 2_000 } // ms to connect
 const SHAKE = 3_000 // ms of the caller's handshake
 
+// Calls f after ms. What has come by then gets its turn before: Node looks at
+// timers first, and a busy process would blame the other end for its own delay.
+const after = (ms, f) => setTimeout(() => setImmediate(f), ms)
+
 /** The key of one attempt. who is { networkKey, channel, caller, callee }, ids and hex as on the wire. */
 export function purposeKey ({ networkKey, channel, caller, callee }, secret) {
   return derive(networkKey, 'direct', Buffer.from(secret, 'hex'), Buffer.from(channel, 'hex'), rawId(caller), rawId(callee))
@@ -61,7 +65,7 @@ export async function dialLink ({ secret, links }, who) {
     try {
       if (kind === 'unix') checkSocket(link.unix, link.uid)
       const socket = net.connect({ ...kind === 'unix' ? { path: link.unix } : hostPort(link.net), noDelay: true, allowHalfOpen: true })
-      const late = setTimeout(() => socket.destroy(new Error('nobody answers there')), DIAL[kind])
+      const late = after(DIAL[kind], () => socket.connecting && socket.destroy(new Error('nobody answers there')))
       await once(socket, 'connect').finally(() => clearTimeout(late))
       return { kind, link: await shake(socket, kind, who, secret, link.uid) }
     } catch (err) {
@@ -155,9 +159,11 @@ function hostPort (text) {
 function shake (socket, kind, who, secret, uid, admit) {
   return new Promise((resolve, reject) => {
     if (socket.destroyed) throw new Error('gone while it waited')
-    const late = setTimeout(() => socket.destroy(), admit ? TURN : SHAKE)
+    let shaken = false
+    const late = after(admit ? TURN : SHAKE, () => shaken || socket.destroy())
     socket.once('close', () => { clearTimeout(late); reject(new Error('cut in the handshake')) })
     const done = (err, stream) => {
+      shaken = true
       clearTimeout(late)
       if (err) { socket.destroy(); return reject(err) }
       const link = duplex(kind === 'unix' ? { source: unchunk(stream.source), sink: read => stream.sink(chunk(read)) } : stream)

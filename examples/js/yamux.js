@@ -14,12 +14,14 @@
 // again here, so channel.adopt has no use: what has moved ends a minute later.
 
 import { Duplex } from 'node:stream'
+import { setTimeout as pause } from 'node:timers/promises'
 import { dialLink, listenForLink } from './links.js'
 import { Path } from './path.js'
 import { Bus, defaultNetworkKey, dial, END, failure, findKeys, JSON_BODY, readPacket, STREAM, writePacket } from './switchboard.js'
 
 const WINDOW = 1 << 20 // bytes: the package lets it grow, but resets a stream that has 4 MiB unread
 const LATER = 200 // ms until a channel tries to leave the server
+const AGAIN = [1_000, 5_000, 30_000, 60_000] // ms until it tries again, if bytes have flowed
 const REQUIRED = 5_000 // ms for a link without which there is no channel
 const LEASE = 60_000 // ms of a moved channel whose session is gone
 
@@ -61,13 +63,23 @@ class DirectBus extends Bus {
     if (options.require) {
       const late = setTimeout(() => path.destroy(), REQUIRED)
       await this.direct(path, links).catch(err => { path.destroy(); throw err }).finally(() => clearTimeout(late))
-    } else if (links) {
-      this.direct(path, links).catch(() => {})
-    } else if (!options.direct && this.kinds.length) {
-      const later = setTimeout(() => this.direct(path).catch(() => {}), LATER)
-      path.once('close', () => clearTimeout(later))
+    } else if (links || (!options.direct && this.kinds.length)) {
+      this.#leave(path, links)
     }
     return Object.assign(path, answer) // channel.channel, channel.peer
+  }
+
+  /** Tries to take a channel to a direct link, at once if there are links, and tries again. */
+  async #leave (path, links) {
+    let carried = -1
+    for (let tries = 0, wait = links ? 0 : LATER; ; wait = AGAIN[Math.min(tries++, AGAIN.length - 1)]) {
+      await pause(wait, null, { ref: false })
+      if (path.kind || path.destroyed) return
+      if (carried === path.sent + path.received) continue // nobody would gain
+      carried = path.sent + path.received
+      await this.direct(path, links).catch(() => {}) // it stays where it is
+      links = undefined // a secret is good for one try
+    }
   }
 
   /** Takes a channel that we opened to a direct link, and gives its kind. An error may mean that it stays where it is. */
