@@ -45,7 +45,7 @@ func parties(t *testing.T, h *host.Host) map[string]party {
 			resets: lib.resets,
 		}
 	}
-	c := h.Client(t, "unix", shs.GenerateKey())
+	c := h.Client(t, "unix", shs.GenerateKey(), relayed)
 	ln, err := c.Listen(host.Context(t), relayName("ours"))
 	if err != nil {
 		t.Fatal(err)
@@ -163,3 +163,7 @@ func reset(t *testing.T, a, b stream) {
 	}
 	b.Close()
 }
+
+// relayed keeps channels at the server: a foreign party takes every call of its
+// for an offer.
+func relayed(c *client.Config) { c.Direct = client.DirectNever }

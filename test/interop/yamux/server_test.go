@@ -31,7 +31,7 @@ func TestServer(t *testing.T) {
 				plugin:    login(t, h, lib, network, keys[0]),
 				caller:    login(t, h, lib, network, keys[1]),
 				callerKey: keys[1].Public(),
-				ours:      h.Client(t, "unix", shs.GenerateKey()),
+				ours:      h.Client(t, "unix", shs.GenerateKey(), relayed),
 			}
 			control := lane(t, s.plugin)
 			if res := control.call(t, 1, "names.claim", obj{"name": name}); !strings.Contains(string(res), `"state":"owner"`) {
