@@ -35,8 +35,8 @@ func linkSockets(serverPort int) (fds []int) {
 	return fds
 }
 
-// isLink tells by the addresses: a socket in a link's directory, or TCP between
-// two ports neither of which is the server's.
+// isLink tells by the addresses: a socket in a link's directory, one of a pair,
+// which have none, or TCP between two ports neither of which is the server's.
 func isLink(fd, serverPort int) bool {
 	local, err1 := syscall.Getsockname(fd)
 	peer, err2 := syscall.Getpeername(fd)
@@ -45,7 +45,8 @@ func isLink(fd, serverPort int) bool {
 	}
 	switch local := local.(type) {
 	case *syscall.SockaddrUnix:
-		return strings.HasSuffix(local.Name, "/link") || strings.HasSuffix(peer.(*syscall.SockaddrUnix).Name, "/link")
+		other := peer.(*syscall.SockaddrUnix).Name
+		return strings.HasSuffix(local.Name, "/link") || strings.HasSuffix(other, "/link") || local.Name == "" && other == ""
 	case *syscall.SockaddrInet4:
 		return local.Port != serverPort && peer.(*syscall.SockaddrInet4).Port != serverPort
 	}
