@@ -8,7 +8,6 @@ import (
 	"reflect"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/cad2f06c/switchboard/muxrpc"
 )
@@ -135,22 +134,14 @@ func hostile() map[string][]byte {
 	}
 }
 
+// What each costs is measured by F10 of test/fault.
 func TestParseRequestHostile(t *testing.T) {
 	for name, body := range hostile() {
 		t.Run(name, func(t *testing.T) {
-			best := time.Hour // of three: others share this machine
-			for range 3 {
-				begin := time.Now()
-				_, err := muxrpc.ParseRequest(muxrpc.Packet{Flags: 2, Req: 1, Body: body})
-				best = min(best, time.Since(begin))
-				if (err == nil) != (name == "many keys") {
-					t.Fatalf("got %v", err)
-				}
+			_, err := muxrpc.ParseRequest(muxrpc.Packet{Flags: 2, Req: 1, Body: body})
+			if (err == nil) != (name == "many keys") {
+				t.Fatalf("got %v", err)
 			}
-			if best > 100*time.Millisecond { // 10 ms without the race detector
-				t.Errorf("took %v", best)
-			}
-			t.Logf("%d bytes in %v", len(body), best)
 		})
 	}
 }
