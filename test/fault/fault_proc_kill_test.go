@@ -34,6 +34,9 @@ func newCouple(t *testing.T, name string, cfg client.Config, callerKey, calleeKe
 	t.Helper()
 	c := &couple{name: name, calleeKey: calleeKey.Public(), back: make(chan struct{}, 1000)}
 	cfg.Key = callerKey
+	if cfg.Direct == client.DirectDefault {
+		cfg.Direct = client.DirectNever // what does not say so is about the relay
+	}
 	var err error
 	c.caller, err = client.Dial(within(t, 10*time.Second), cfg)
 	must(t, err)
