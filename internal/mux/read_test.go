@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -72,4 +73,27 @@ func twoReads(t *testing.T, lead bool, do func(x, y *mux.Stream), n int, want er
 	if n != 0 {
 		t.Errorf("%d bytes are missing", n)
 	}
+}
+
+// TestReadExpired: what comes behind the deadline of a Read that waits is left
+// for the next, though that Read has not run yet.
+func TestReadExpired(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, server := pair(t, false, mux.Config{}, mux.Config{})
+		x, _ := streams(t, client, server)
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			if n, err := x.Read(make([]byte, 3)); n > 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Errorf("behind its deadline: %d, %v", n, err)
+			}
+		})
+		synctest.Wait()
+		mux.ExpireAndArrive(x, []byte("abc"))
+		wg.Wait()
+		x.SetReadDeadline(time.Now().Add(time.Second))
+		b := make([]byte, 3)
+		if n, err := x.Read(b); err != nil || string(b[:n]) != "abc" {
+			t.Errorf("then %q, %v", b[:n], err)
+		}
+	})
 }

@@ -139,10 +139,11 @@ func (st *Stream) Read(p []byte) (int, error) {
 	}
 }
 
-// arriveLocked stores what has come: with the Read that waits, else in in.
+// arriveLocked stores what has come: with the Read that waits, else in in. A
+// Read whose deadline has passed waits no more, though it may not know yet.
 func (st *Stream) arriveLocked(p []byte) {
 	st.s.arrivedLocked(st, len(p))
-	if st.dst != nil && st.in.n == 0 {
+	if st.dst != nil && st.in.n == 0 && st.rd.errLocked() == nil {
 		n := copy(st.dst[st.got:], p)
 		st.got += n
 		p = p[n:]
