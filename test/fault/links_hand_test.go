@@ -17,6 +17,7 @@ import (
 	"github.com/cad2f06c/switchboard/client"
 	"github.com/cad2f06c/switchboard/internal/control"
 	"github.com/cad2f06c/switchboard/internal/mux"
+	"github.com/cad2f06c/switchboard/muxrpc"
 	"github.com/cad2f06c/switchboard/shs"
 )
 
@@ -108,7 +109,8 @@ func (h *byHand) serve(name string, say func(ask *control.LinkAsk, offer *contro
 				Name []string
 				Args []json.RawMessage
 			}
-			if json.Unmarshal(receive(h.t, lane).Body, &req) != nil || len(req.Name) == 0 {
+			p, err := muxrpc.ReadPacket(lane, 1<<20)
+			if err != nil || json.Unmarshal(p.Body, &req) != nil || len(req.Name) == 0 {
 				lane.Abort()
 				continue
 			}
@@ -118,22 +120,34 @@ func (h *byHand) serve(name string, say func(ask *control.LinkAsk, offer *contro
 				if err := control.Decode(req.Args, &c.args); err != nil {
 					h.t.Error(err)
 				}
-				send(h.t, lane, 0x0a, -1, say(c.args.Direct, &c.args))
+				h.answer(lane, 0x0a, say(c.args.Direct, &c.args))
 				got <- c
 			case "link":
 				var a control.ChannelLinkArgs
 				if err := control.Decode(req.Args, &a); err != nil {
 					h.t.Error(err)
 				}
-				send(h.t, lane, 0x02, -1, say(&a.Direct, nil))
+				h.answer(lane, 0x02, say(&a.Direct, nil))
 				lane.Close()
 			default:
-				send(h.t, lane, 0x02, -1, "true")
+				h.answer(lane, 0x02, "true")
 				lane.Close()
 			}
 		}
 	})
 	return got
+}
+
+// answer answers a call of the server. The test may have closed the session since.
+func (h *byHand) answer(lane *mux.Stream, flags byte, body string) {
+	err := muxrpc.WritePacket(lane, muxrpc.Packet{Flags: flags, Req: -1, Body: []byte(body)})
+	select {
+	case <-h.m.Done():
+	default:
+		if err != nil {
+			h.t.Error(err)
+		}
+	}
 }
 
 // target is somebody who is not to be called.
