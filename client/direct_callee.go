@@ -189,7 +189,11 @@ func (s *session) acceptSlow(stream *mux.Stream, req int32, o *offer, l *Listene
 	if err != nil {
 		s.log.Debug("offer came to nothing", "channel", o.info.ID, "name", o.info.Name, "err", err)
 		l.unreserve()
-		e.Abort()
+		if o.require { // an abort might overtake the answer: the caller learns by itself that there is no link
+			e.Close()
+		} else {
+			e.Abort()
+		}
 	}
 }
 
