@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strings"
 	"sync"
 
 	"github.com/spf13/cobra"
@@ -50,7 +51,7 @@ is given; to a file or pipe all bytes go as they are.
 func (a *app) withChannel(ctx context.Context, name string, r *route, do func(context.Context, duplex) error) error {
 	limited, cancel := a.limit(ctx)
 	defer cancel()
-	cfg := client.Config{NoReconnect: true}
+	var cfg client.Config // it reconnects: a channel that has moved needs a session
 	if err := r.config(&cfg); err != nil {
 		return err
 	}
@@ -90,7 +91,46 @@ func cut(name string, err error) error {
 	if errors.As(err, new(localError)) || errors.As(err, new(failure)) {
 		return err
 	}
-	return failure{exitGone, fmt.Errorf("%s: the channel was cut: %w", name, err)}
+	return failure{exitGone, fmt.Errorf("%s: %w", name, channelCut{err})}
+}
+
+// channelCut is the error of an open channel, in words for whom it was opened.
+type channelCut struct{ err error }
+
+func (e channelCut) Unwrap() error { return e.err }
+
+func (e channelCut) Error() string {
+	if errors.Is(e.err, client.ErrNotConnected) || errors.Is(e.err, client.ShuttingDown) {
+		return "the server ended, and with it the channel, which it relayed"
+	}
+	return "the channel was cut: " + endText(e.err)
+}
+
+// endText is why a channel ended. The codes are those of a reset (PROTOCOL.md §3)
+// or of a move.
+func endText(err error) string {
+	e, isError := errors.AsType[*client.Error](err)
+	code, isCode := errors.AsType[client.Code](err)
+	switch {
+	case !isError && !isCode:
+		return strings.TrimPrefix(err.Error(), "client: ")
+	case !isError:
+		e = code.With("")
+	}
+	switch e.Code {
+	case client.PeerGone:
+		return "the other end is gone"
+	case "peer_reset":
+		return "the other end broke it off"
+	case client.ShuttingDown:
+		return "the server is shutting down"
+	case client.NotAllowed:
+		return "the server does not allow it any more"
+	}
+	if e.Message != "" {
+		return e.Message
+	}
+	return string(e.Code)
 }
 
 // localError is an error of our own stdin or stdout.

@@ -156,7 +156,7 @@ func message(err error) string {
 		name = a.name + ": "
 	}
 	if e, ok := errors.AsType[ended](err); ok { // no advice: it was not we who asked for it
-		return term.Escape(name) + "channel ended: " + strings.TrimPrefix(term.Error(e.err), "client: ")
+		return term.Escape(name) + "channel ended: " + term.Error(errors.New(endText(e.err)))
 	}
 	f, isFailure := errors.AsType[failure](err)
 	e, isAnswer := errors.AsType[*client.Error](err)
