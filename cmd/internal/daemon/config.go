@@ -55,7 +55,11 @@ func parseConfig(name, text, dir string) (Settings, error) {
 		seen[top] = true
 		read, known := readers[top]
 		if !known {
-			return Settings{}, unknownSetting(name, text, md, key, raw[top])
+			hint := ""
+			if flag := strings.ToLower(strings.ReplaceAll(top, "-", "_")); readers[flag] != nil {
+				hint = fmt.Sprintf(" (did you mean %s?)", flag)
+			}
+			return Settings{}, unknownSetting(name, text, md, key, raw[top], hint)
 		}
 		if err := md.PrimitiveDecode(raw[top], read); err != nil {
 			return Settings{}, configError(name, text, err)
@@ -71,8 +75,8 @@ type reader func(value any) error
 func (r reader) UnmarshalTOML(value any) error { return r(value) }
 
 // unknownSetting is the error about a key that is in no table of ours.
-func unknownSetting(name, text string, md toml.MetaData, key toml.Key, value toml.Primitive) error {
-	unknown := fmt.Errorf("unknown setting %.64q", key.String())
+func unknownSetting(name, text string, md toml.MetaData, key toml.Key, value toml.Primitive, hint string) error {
+	unknown := fmt.Errorf("unknown setting %.64q%s", key.String(), hint)
 	refuse := reader(func(any) error { return unknown })
 	pe, ok := errors.AsType[toml.ParseError](md.PrimitiveDecode(value, refuse))
 	if ok && pe.Position.Line > 0 {
@@ -167,7 +171,7 @@ func readKinds(dst *[]string) reader {
 	return func(value any) error {
 		list, ok := value.([]any)
 		if !ok {
-			return errors.New(`want a list of kinds, such as ["unix", "net"]`)
+			return errors.New(`want a list of kinds, such as ["fd", "unix", "net"]`)
 		}
 		kinds := make([]string, len(list))
 		for i, item := range list {
