@@ -62,6 +62,9 @@ var (
 	// ErrListening: this Client already listens on the name.
 	ErrListening = errors.New("client: already listening on this name")
 
+	// ErrPins: the file of Config.Pins cannot be used. It is no PeerMismatch.
+	ErrPins = errors.New("client: pins file")
+
 	errNoKey     = errors.New("client: Config.Key is not set; shs.LoadKey reads one, shs.GenerateKey makes one")
 	errNoAddress = errors.New("client: no server address")
 	errNoPlain   = errors.New("plain is for Unix sockets only")
