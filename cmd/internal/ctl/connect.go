@@ -30,11 +30,14 @@ that is cut, rather than ended, is exit code 8. --timeout bounds the opening.
 On a terminal, control characters of the plugin are shown escaped unless --raw
 is given; to a file or pipe all bytes go as they are.
 ` + routeHelp + `
--v says on stderr when the channel moved, or why not.`,
+-v says on stderr when the channel moved, or why it did not.`,
 		Example:           "  echo hello | sbctl connect org.example.echo",
 		Args:              exactly(1),
 		ValidArgsFunction: a.completeName,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := checkName(args[0]); err != nil {
+				return err
+			}
 			return a.withChannel(cmd.Context(), args[0], &r, func(ctx context.Context, conn duplex) error {
 				return a.pipe(ctx, conn, raw)
 			})
@@ -60,10 +63,13 @@ func (a *app) withChannel(ctx context.Context, name string, r *route, do func(co
 		return err
 	}
 	defer c.Close()
-	conn, err := openChannel(limited, c, name, r.options(a, name))
+	told := &moves{a: a, r: r, name: name}
+	conn, err := openChannel(limited, c, name, r.options(told))
 	if err != nil {
 		return err
 	}
+	defer told.end()
+	r.vouch(a, name, conn)
 	err = do(ctx, conn)
 	if err != nil && ctx.Err() != nil {
 		return about{name, ctx.Err()}
@@ -77,7 +83,10 @@ func openChannel(ctx context.Context, c *client.Client, name string, opts client
 	if err == nil {
 		return conn, nil
 	}
-	if ctx.Err() == nil && !errors.As(err, new(*client.Error)) { // not an answer
+	switch {
+	case ctx.Err() == nil && errors.Is(err, client.ErrPins), errors.As(err, new(*client.Error)):
+		return nil, about{name, err}
+	case ctx.Err() == nil: // not an answer
 		return nil, cut(name, err)
 	}
 	return nil, about{name, err}
