@@ -45,19 +45,9 @@ A name has one owner. With --queue it waits in line for a name that is taken; wi
   sbctl expose --max 4 org.example.sh exec:sh -c 'tr a-z A-Z'`,
 		Args: between(2, -1),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
-			if e.most < 1 {
-				return usagef("--max must be at least 1")
+			if err := e.parse(args, info); err != nil {
+				return err
 			}
-			if info != "" {
-				if !json.Valid([]byte(info)) {
-					return usagef("--info is no JSON: %.64s", info)
-				}
-				e.claim.Info = json.RawMessage(info)
-			}
-			if err := checkName(args[0]); err != nil || args[0][0] == ':' {
-				return usagef("%q is not a name that can be claimed", args[0])
-			}
-			e.name, e.what = args[0], strings.Join(args[1:], " ")
 			if e.target, err = parseTarget(args[1], args[2:], a.log); err != nil {
 				return err
 			}
@@ -88,6 +78,24 @@ type exposure struct {
 	target target
 	most   int
 	claim  client.ClaimOptions
+}
+
+// parse takes what stands on the command line, but for the target.
+func (e *exposure) parse(args []string, info string) error {
+	if e.most < 1 {
+		return usagef("--max must be at least 1")
+	}
+	if info != "" {
+		if !json.Valid([]byte(info)) {
+			return usagef("--info is no JSON: %.64s", info)
+		}
+		e.claim.Info = json.RawMessage(info)
+	}
+	if err := checkName(args[0]); err != nil || args[0][0] == ':' {
+		return usagef("%q is not a name that can be claimed", args[0])
+	}
+	e.name, e.what = args[0], strings.Join(args[1:], " ")
+	return nil
 }
 
 // expose claims the name and serves its channels until ctx ends.

@@ -107,7 +107,7 @@ func newCommand() *cobra.Command {
 	f.StringVar(&flags.AuthorizedPeers, "authorized-peers", "", "`FILE` of the keys that are admitted over TCP")
 	f.StringVar(&flags.NetworkKey, "network-key", "", "network `KEY`, base64 of 32 bytes")
 	f.StringVar(&flags.AddressFile, "address-file", "", "write the address for clients to `FILE`")
-	f.StringSliceVar(&flags.Direct, "direct", nil, "`KINDS` of direct links to use: of fd,unix,net (default all), \"\" for none")
+	f.StringSliceVar(&flags.Direct, "direct", nil, "`KINDS` of direct links, of fd,unix,net (default all), \"\" for none")
 	f.StringVar(&flags.Advertise, "advertise", "", "`IP` of this machine, for direct links from others")
 	f.StringVar(&flags.LogLevel, "log-level", "", "least `LEVEL` logged: debug, info (default), warn, error")
 	f.StringVar(&flags.LogFormat, "log-format", "", "`FORMAT` of the log on stderr: text (default) or json")
