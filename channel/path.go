@@ -34,8 +34,8 @@ var (
 // while it is in use: nobody who reads or writes it notices. All of it is safe
 // for concurrent use as a net.Conn is.
 //
-// A Path without a link is its lane. With one, Read and Write go straight to
-// the link once their direction has moved.
+// A Path without a link is its lane, and costs next to nothing. With one, Read
+// and Write go straight to the link once their direction has moved.
 type Path struct {
 	lane  Lane
 	spawn func(func())
@@ -44,9 +44,14 @@ type Path struct {
 	received, sent  atomic.Int64         // over the link
 	shut            atomic.Bool          // by Close or Abort
 
-	reading chan struct{} // a token: one reader of the lane
-	writing chan struct{} // a token: one writer of the lane, or the commit
-	using   sync.RWMutex  // held for reading by who uses the link
+	// home is set while the lane is all there is: nobody has to be asked before
+	// its use, and what is counted behind it need not be told at once.
+	home           atomic.Bool
+	unsaid, unread atomic.Int64 // bytes over the lane that m was not told of
+
+	reading turn         // of the one reader of the lane
+	writing turn         // of the one writer of the lane, or of the commit
+	using   sync.RWMutex // held for reading by who uses the link
 
 	// guarded by mu
 	mu            sync.Mutex
@@ -54,7 +59,7 @@ type Path struct {
 	link          Lane // nil without one, or when it came to nothing
 	head          Lane // where marks go: the link, or what is below the resumer
 	resumes       resuming
-	crossed       *Lane         // the link, once our mark is on it; set with the writing token
+	crossed       *Lane         // the link, once our mark is on it; set in the turn of writing
 	fixed         bool          // the lane has died before any move: there will be none
 	err           error         // why the channel is broken
 	over          chan struct{} // closed when err is set
@@ -71,15 +76,17 @@ var _ Lane = (*Path)(nil)
 // as written. spawn runs what is left to do after a Close, for at most 5 s; it
 // ends at once after an Abort.
 func NewPath(lane Lane, caller bool, spawn func(func())) *Path {
-	return &Path{
+	p := &Path{
 		lane:    lane,
 		spawn:   spawn,
 		m:       move{caller: caller},
-		reading: make(chan struct{}, 1),
-		writing: make(chan struct{}, 1),
+		reading: newTurn(),
+		writing: newTurn(),
 		over:    make(chan struct{}),
 		drained: make(chan struct{}),
 	}
+	p.home.Store(true)
+	return p
 }
 
 // Stage is how far a Path has come.
@@ -103,7 +110,20 @@ func (p *Path) Stage() (stage Stage, sent, received int64) {
 	case p.m.linked:
 		stage = Moving
 	}
-	return stage, p.sent.Load() + int64(p.m.sent), p.received.Load() + int64(p.m.got)
+	return stage, p.sent.Load() + p.unsaid.Load() + int64(p.m.sent), p.received.Load() + p.unread.Load() + int64(p.m.got)
+}
+
+// homeLocked sets home after something has changed.
+func (p *Path) homeLocked() {
+	p.home.Store(p.err == nil && !p.shut.Load() && !p.m.linked && !p.m.committed && !p.m.marked && p.m.out == outLane)
+}
+
+// tellLocked tells the core what has gone over the lane. It reports false for a
+// hole. While home is not set, it misses nothing that a reader or writer has
+// counted before it looked at home.
+func (p *Path) tellLocked() bool {
+	p.m.wrote(int(p.unsaid.Swap(0)))
+	return p.m.read(int(p.unread.Swap(0)))
 }
 
 // Read reads from wherever the other end's direction is.
@@ -131,16 +151,22 @@ func (p *Path) readLink(l Lane, b []byte) (int, error) {
 // readLane reads from the lane, until the link takes over. With linger it goes
 // on behind our Close.
 func (p *Path) readLane(b []byte, linger bool) (int, error) {
-	p.reading <- struct{}{}
-	defer func() { <-p.reading }()
+	p.reading.take()
+	defer p.reading.give()
 	for {
 		if l := p.inLink.Load(); l != nil {
 			return p.readLink(*l, b)
 		}
-		if err := p.usable(linger); err != nil {
-			return 0, err
+		if !p.home.Load() {
+			if err := p.usable(linger); err != nil {
+				return 0, err
+			}
 		}
 		n, err := p.fromLane(b)
+		p.unread.Add(int64(n))
+		if err == nil && p.home.Load() {
+			return n, nil
+		}
 		if n, err = p.hasRead(n, err); err != errAgain {
 			return n, err
 		}
@@ -171,7 +197,7 @@ func (p *Path) usable(linger bool) error {
 func (p *Path) hasRead(n int, err error) (int, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if n > 0 && !p.m.read(n) || err == io.EOF && p.m.in == inLane && !p.m.laneEnd() {
+	if !p.tellLocked() || err == io.EOF && p.m.in == inLane && !p.m.laneEnd() || errors.Is(p.err, ErrHole) {
 		return 0, p.breakLocked(ErrHole, nil)
 	}
 	p.progressLocked()
@@ -218,37 +244,56 @@ func (p *Path) Write(b []byte) (int, error) {
 	if l := p.outLink.Load(); l != nil {
 		return p.writeLink(*l, b)
 	}
-	p.writing <- struct{}{}
+	p.writing.take()
 	defer p.doneWriting()
 	for done := 0; ; {
-		if err := p.commitIfDue(); err != nil {
-			return done, err
-		}
-		if p.crossed != nil {
-			n, err := p.writeLink(*p.crossed, b[done:])
-			return done + n, err
-		}
-		if err := p.usable(false); err != nil {
-			return done, err
-		}
-		if p.hasEnded() {
-			return done, net.ErrClosed
+		if !p.home.Load() {
+			if err := p.mayWrite(); err != nil {
+				return done, err
+			}
+			if p.crossed != nil {
+				n, err := p.writeLink(*p.crossed, b[done:])
+				return done + n, err
+			}
 		}
 		n, err := p.lane.Write(b[done:min(done+movePiece, len(b))])
 		done += n
-		if err := p.hasWritten(n, err); err != nil || done == len(b) {
-			return done, err
+		p.unsaid.Add(int64(n))
+		if err != nil {
+			return done, p.laneErr(err)
+		}
+		if done == len(b) {
+			return done, nil
 		}
 	}
 }
 
-// doneWriting gives the writing token back. Only from here on a Write goes
+// mayWrite goes over to the link if that is due, and returns why nothing can be
+// written.
+func (p *Path) mayWrite() error {
+	if err := p.commitIfDue(); err != nil {
+		return err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case p.crossed != nil: // says so itself
+		return nil
+	case p.err != nil:
+		return p.err
+	case p.shut.Load(), p.m.out == outEnded:
+		return net.ErrClosed
+	}
+	return nil
+}
+
+// doneWriting gives the turn of writing back. Only from here on a Write goes
 // straight to the link: not into the middle of one that began on the lane.
 func (p *Path) doneWriting() {
 	if p.crossed != nil {
 		p.outLink.Store(p.crossed)
 	}
-	<-p.writing
+	p.writing.give()
 }
 
 // hasEnded reports whether our direction has ended on the lane, which may be
@@ -273,21 +318,11 @@ func (p *Path) writeLink(l Lane, b []byte) (int, error) {
 	return n, err
 }
 
-func (p *Path) hasWritten(n int, err error) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.m.wrote(n)
-	if err != nil {
-		return p.laneErrLocked(err)
-	}
-	return nil
-}
-
 // CloseWrite ends our direction, wherever it is.
 func (p *Path) CloseWrite() error { return p.closeWrite(false) }
 
 func (p *Path) closeWrite(linger bool) error {
-	p.writing <- struct{}{}
+	p.writing.take()
 	defer p.doneWriting()
 	if err := p.commitIfDue(); err != nil {
 		return err
@@ -311,7 +346,14 @@ func (p *Path) closeWrite(linger bool) error {
 		return p.laneErrLocked(err)
 	}
 	p.m.end()
+	p.homeLocked()
 	return nil
+}
+
+func (p *Path) laneErr(err error) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.laneErrLocked(err)
 }
 
 // laneErrLocked gives an error of the lane its meaning. Before anything has
@@ -373,6 +415,7 @@ func (p *Path) breakLocked(why, err error) error {
 // endLocked aborts lane and link.
 func (p *Path) endLocked(err error) {
 	p.err = err
+	p.home.Store(false)
 	close(p.over)
 	p.abortLaneLocked()
 	if p.link != nil {

@@ -20,6 +20,7 @@ func (p *Path) Close() error {
 		p.mu.Unlock()
 		return p.resumes.r.Close()
 	}
+	p.home.Store(false)
 	alone := p.err != nil || !p.m.linked && !p.m.committed
 	if !alone {
 		p.interruptLocked()
@@ -52,8 +53,8 @@ func (p *Path) linger() {
 	p.using.Lock() // nobody is at the link any more
 	until := time.Now().Add(lingerTime)
 	p.using.Unlock()
-	p.extend(p.reading, func() { p.setRead(until) })
-	p.extend(p.writing, func() { p.setWrite(until) })
+	p.extend(&p.reading, func() { p.setRead(until) })
+	p.extend(&p.writing, func() { p.setWrite(until) })
 	ended := p.closeWrite(true) == nil
 	p.discard()
 	p.mu.Lock()
@@ -118,12 +119,12 @@ func (p *Path) finish(ended bool) {
 }
 
 // extend sets a deadline when nobody who was interrupted is left.
-func (p *Path) extend(token chan struct{}, set func()) {
-	token <- struct{}{}
+func (p *Path) extend(t *turn, set func()) {
+	t.take()
+	defer t.give()
 	p.mu.Lock()
+	defer p.mu.Unlock()
 	set()
-	p.mu.Unlock()
-	<-token
 }
 
 // discard reads behind our Close, until the other end has ended its direction

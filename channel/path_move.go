@@ -18,6 +18,7 @@ func (p *Path) Register() bool {
 	if p.err != nil || p.fixed || p.shut.Load() || !p.m.link() {
 		return false
 	}
+	p.homeLocked()
 	p.moved = make(chan struct{})
 	return true
 }
@@ -30,6 +31,7 @@ func (p *Path) detach() {
 	defer p.mu.Unlock()
 	p.m.linked = false
 	p.link = nil
+	p.homeLocked()
 	close(p.moved)
 }
 
@@ -73,6 +75,7 @@ func (p *Path) move(ctx context.Context, link Lane, with Resume) error {
 		return p.breakLocked(ErrLinkLost, err)
 	}
 	p.link = nil
+	p.homeLocked()
 	link.Abort()
 	return fmt.Errorf("%w: %w", ErrUnmoved, err)
 }
@@ -141,7 +144,7 @@ func (p *Path) take(k mark) {
 	case p.err != nil:
 	case p.fixed:
 		p.breakLocked(ErrRelayLost, nil)
-	case !p.m.peerMark(k):
+	case !p.tellLocked() || !p.m.peerMark(k):
 		p.breakLocked(ErrHole, nil)
 	default:
 		p.progressLocked()
@@ -158,15 +161,11 @@ func (p *Path) drain() {
 
 // commit takes our direction over, if no Write does it before.
 func (p *Path) commit(ctx context.Context) error {
-	select {
-	case p.writing <- struct{}{}:
-	case <-p.over:
-		return nil
-	case <-ctx.Done():
+	if !p.writing.takeUnless(p.over, ctx.Done()) {
 		// A Write that waits for its reader cannot be interrupted for this.
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		if p.m.committed { // by a Write
+		if p.err != nil || p.m.committed { // by a Write
 			return nil
 		}
 		p.link = nil
@@ -177,7 +176,7 @@ func (p *Path) commit(ctx context.Context) error {
 }
 
 // commitIfDue writes our mark when it is time, and takes our direction over to
-// the link. The caller of it has the writing token.
+// the link. The caller of it has the turn of writing.
 func (p *Path) commitIfDue() error {
 	p.mu.Lock()
 	if p.err != nil || p.fixed || p.link == nil || !p.m.due() {
@@ -185,6 +184,7 @@ func (p *Path) commitIfDue() error {
 		return p.err
 	}
 	link, head := p.link, p.head
+	p.tellLocked() // no hole can be seen at our own mark
 	k := p.m.commit()
 	p.mu.Unlock()
 	_ = head.SetWriteDeadline(time.Now().Add(markTimeout)) // a dead link says so when it is written
