@@ -26,8 +26,11 @@ type Client struct {
 	turn   chan struct{} // a token: one OnState at a time
 	pins   *pins
 
-	wg      sync.WaitGroup
-	errands errands
+	wg sync.WaitGroup
+
+	// What the server is still to be told of channels that are over, or that
+	// move while they end: what it is not told it keeps in its books for a minute.
+	errands count
 
 	// owned by run
 	last []shs.Address // where the server was found last
@@ -100,6 +103,17 @@ func (c *Client) Close() error {
 	c.cancel(errClosed)
 	c.wg.Wait()
 	return nil
+}
+
+// farewell resets the channels that have moved, while there is a session to tell
+// the server over, and waits until it has been told of all that are over.
+func (c *Client) farewell() {
+	for range 2 { // the second time for those that were just moving
+		for _, e := range c.movedEnds() {
+			e.Abort()
+		}
+		c.errands.await(closeTimeout/2, c.done)
+	}
 }
 
 // Done is closed when the Client has ended for good: by Close, or under

@@ -161,13 +161,21 @@ func handshake(ctx context.Context, cfg *Config, a shs.Address, raw net.Conn, pl
 	return conn, nil
 }
 
-// explain adds to a failed login where it was, and for a refusal what to
-// check: the server says nothing to strangers.
+// explain adds to a failed login where it was and what to check: the server says
+// nothing to strangers, and who is none says nothing that can be believed.
 func explain(cfg *Config, a shs.Address, err error) error {
-	place := a.Network + ":" + a.Addr
-	if !errors.Is(err, shs.ErrRefused) {
-		return fmt.Errorf("logging in at %s: %w", place, err)
+	err = fmt.Errorf("logging in at %s:%s: %w", a.Network, a.Addr, err)
+	switch {
+	case errors.Is(err, shs.ErrRefused):
+		who := fmt.Sprintf("that the server's authorized_peers lists %s", cfg.Key.Public())
+		if a.Network == "unix" {
+			who = fmt.Sprintf("that we run as the server's user, whom alone it admits here (over TCP: the keys in its authorized_peers; ours is %s)", cfg.Key.Public())
+		}
+		return fmt.Errorf("%w; the server tells strangers nothing, so check the address, its server key %s, the network key, the mode (box or plain), and %s", err, a.Key, who)
+	case errors.Is(err, shs.ErrHello):
+		return fmt.Errorf("%w; what answers there is no switchboard, or one of another network: check the address and the network key", err)
+	case errors.Is(err, shs.ErrProof):
+		return fmt.Errorf("%w; what answers there does not hold the server key %s: check the address", err, a.Key)
 	}
-	return fmt.Errorf("logging in at %s: %w; the server tells strangers nothing, so check the address, its server key %s, the network key, the mode (box or plain), and that the server's authorized_peers lists %s",
-		place, err, a.Key, cfg.Key.Public())
+	return err
 }

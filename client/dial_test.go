@@ -133,7 +133,7 @@ func TestFallback(t *testing.T) {
 			ln.Close()
 			wg.Wait()
 			wantErr(t, err, shs.ErrRefused)
-			for _, word := range []string{"address", "server key", "network key", "mode", "authorized_peers", key.Public().String(), p.path} {
+			for _, word := range []string{"address", "server key", "network key", "mode", "user", "authorized_peers", key.Public().String(), p.path} {
 				if !strings.Contains(err.Error(), word) {
 					t.Errorf("the error does not mention %q: %v", word, err)
 				}
@@ -143,6 +143,55 @@ func TestFallback(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestImpostors: what answers is no switchboard, or has not the server's key.
+func TestImpostors(t *testing.T) {
+	p := newPlace(t)
+	p.serve(t)
+	dialer := func(change func([]byte)) func(context.Context, string, string) (net.Conn, error) {
+		return func(ctx context.Context, network, addr string) (net.Conn, error) {
+			var d net.Dialer
+			conn, err := d.DialContext(ctx, network, addr)
+			return &changed{Conn: conn, change: change}, err
+		}
+	}
+	for _, row := range []struct {
+		name   string
+		change func([]byte) // of what the server says, 64 and then 80 bytes
+		want   error
+		words  []string
+	}{
+		{"another protocol", func(p []byte) { copy(p, "HTTP/1.1 400 Bad Request") }, shs.ErrHello,
+			[]string{p.path, "no switchboard", "address", "network key"}},
+		{"a key that is not its own", func(p []byte) {
+			if len(p) != 64 {
+				p[0] ^= 1
+			}
+		}, shs.ErrProof, []string{p.path, "address", "does not hold the server key " + p.key.Public().String()}},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			_, err := client.Dial(short(t), client.Config{Address: p.address(), Key: shs.GenerateKey(), Dial: dialer(row.change)})
+			wantErr(t, err, row.want)
+			for _, word := range row.words {
+				if !strings.Contains(err.Error(), word) {
+					t.Errorf("the error does not mention %q: %v", word, err)
+				}
+			}
+		})
+	}
+}
+
+// changed is a connection on the way of which somebody changes what is read.
+type changed struct {
+	net.Conn
+	change func([]byte)
+}
+
+func (c *changed) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	c.change(p[:n])
+	return n, err
 }
 
 // TestAddresses tries several, of which the last is right.

@@ -257,8 +257,8 @@ func (e *end) dialLinks(ctx context.Context, links *control.Links) error {
 
 // moveTo moves the channel to a link, which it owns, and tells the server.
 func (e *end) moveTo(ctx context.Context, link *shs.Conn, kind channel.Kind, survive bool) error {
-	e.s.c.errands.begin()
-	defer e.s.c.errands.done()
+	e.s.c.errands.add(1)
+	defer e.s.c.errands.add(-1)
 	if err := e.move(ctx, link, kind); err != nil {
 		return err
 	}
@@ -327,9 +327,9 @@ func (e *end) tellClosed(s *session) {
 	announced := e.announced
 	e.mu.Unlock()
 	c := s.c
-	c.errands.begin()
+	c.errands.add(1)
 	if !s.spawn(func() {
-		defer c.errands.done()
+		defer c.errands.add(-1)
 		if announced != nil { // else the server may not know that the channel has moved
 			<-announced
 		}
@@ -339,7 +339,7 @@ func (e *end) tellClosed(s *session) {
 			s.log.Debug("the server was not told of a channel's end", "channel", e.id, "err", err)
 		}
 	}) {
-		c.errands.done()
+		c.errands.add(-1)
 	}
 }
 

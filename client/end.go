@@ -65,7 +65,7 @@ func (s *session) adopt(lane channel.Lane, info *channel.Info) *end {
 		e.Lane = e.path
 	}
 	id := info.ID
-	s.hold(1)
+	s.live.add(1)
 	s.c.mu.Lock()
 	defer s.c.mu.Unlock()
 	e.next = s.c.ends[id]
@@ -197,7 +197,7 @@ func (e *end) release() {
 	e.released = true
 	e.mu.Unlock()
 	if !before {
-		e.s.hold(-1)
+		e.s.live.add(-1)
 	}
 }
 

@@ -65,7 +65,7 @@ var (
 	// ErrPins: the file of Config.Pins cannot be used. It is no PeerMismatch.
 	ErrPins = errors.New("client: pins file")
 
-	errNoKey     = errors.New("client: Config.Key is not set; shs.LoadKey reads one, shs.GenerateKey makes one")
+	errNoKey     = errors.New("client: Config.Key is not set; shs.LoadOrCreateKey keeps one in a file, shs.GenerateKey makes one")
 	errNoAddress = errors.New("client: no server address")
 	errNoPlain   = errors.New("plain is for Unix sockets only")
 	errSilent    = errors.New("no answer to pings for 45 s")

@@ -16,7 +16,7 @@ import (
 // net.Listener, and safe for concurrent use.
 //
 // At most 64 channels wait for Accept; the callers of further ones are told
-// busy. A Listener lives over reconnects. It ends, with an error from Accept
+// Busy (Refused, if this Client is SingleLane: it has no way to say Busy). A Listener lives over reconnects. It ends, with an error from Accept
 // that is ErrNameLost, when its name goes to another owner, and with
 // net.ErrClosed by Close of it or of the Client.
 //
@@ -60,7 +60,8 @@ type ListenOptions struct {
 	ClaimOptions
 
 	// Admit decides about each channel before it is accepted: an error refuses it,
-	// and its text, at most 256 bytes, is what the caller is told with Refused. ctx
+	// and its text, at most 256 bytes, is what the caller is told with Refused; of
+	// an *Error it is the message alone, and Busy is told as for a full Listener. ctx
 	// lasts for the 10 s that there are for an answer, and no longer than Listener
 	// and session; the caller may wait for less. It may be called concurrently. What
 	// it admits may still come to nothing and not reach Accept. Nil: all are

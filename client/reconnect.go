@@ -46,7 +46,7 @@ func (c *Client) outlive(s *session) error {
 	case <-s.goAway():
 		// Nothing new may begin here; what has begun may end.
 		c.withdraw(s, errGoAway)
-		s.drain()
+		s.live.await(drainTimeout, s.ctx.Done())
 	}
 	cause := context.Cause(s.ctx)
 	if cause == nil {

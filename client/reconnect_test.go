@@ -96,29 +96,47 @@ func TestServerRestart(t *testing.T) {
 	}
 }
 
-// TestNameGoneAfterRestart finds a stranger on the name after the restart:
-// the listener says so.
+// TestNameGoneAfterRestart finds a stranger on the names after the restart: the
+// listener says so, and OnState of both.
 func TestNameGoneAfterRestart(t *testing.T) {
 	p := newPlace(t)
 	stop := p.serve(t)
 	gate := newGate()
 	defer gate.release()
-	c := dial(t, client.Config{Address: p.address(), Dial: gate.dial})
+	st := newStates()
+	c := dial(t, client.Config{Address: p.address(), Dial: gate.dial, OnState: st.add})
 	ln, err := c.Listen(short(t), "r.stolen")
 	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Claim(short(t), "r.claimed", client.ClaimOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	gate.shut()
 	stop()
 	p.serve(t)
 	thief := dial(t, client.Config{Address: p.address()})
-	if _, err := thief.Claim(short(t), "r.stolen", client.ClaimOptions{}); err != nil {
-		t.Fatal(err)
+	names := []string{"r.claimed", "r.stolen"} // they are claimed again in this order
+	for _, name := range names {
+		if _, err := thief.Claim(short(t), name, client.ClaimOptions{}); err != nil {
+			t.Fatal(err)
+		}
 	}
 	gate.open()
 	_, err = ln.Accept()
 	wantErr(t, err, client.ErrNameLost)
 	wantErr(t, err, client.NameTaken)
+	for _, name := range names {
+		got := st.await(t, client.NameLost)
+		if got.Name != name {
+			t.Fatalf("got %+v, want %s", got, name)
+		}
+		wantErr(t, got.Err, client.ErrNameLost)
+		wantErr(t, got.Err, client.NameTaken)
+	}
+	st.await(t, client.Connected)
+	// What is lost is not ours to release, and not claimed for ever.
+	wantErr(t, c.Release(short(t), "r.claimed"), client.NotOwner)
 }
 
 // TestDeadSessionIsReplaced cuts the connection so that the server does not

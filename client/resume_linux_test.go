@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -159,6 +160,38 @@ func TestResumeLinks(t *testing.T) {
 	call.Close()
 	accepted.Close()
 	eventually(t, func() bool { _, ok := listed(t, a, call.Info().ID); return !ok })
+}
+
+// TestResumeAgain: an attempt at another link that comes to nothing is followed
+// by a further one; the channel goes on over the server meanwhile.
+func TestResumeAgain(t *testing.T) {
+	p := newTCPPlace()
+	var asked atomic.Int32
+	p.cfg.Direct = func(switchboard.DirectQuery) switchboard.DirectGrant {
+		if asked.Add(1) == 2 {
+			return switchboard.DirectGrant{}
+		}
+		return switchboard.DirectGrant{Kinds: []channel.Kind{channel.Net}}
+	}
+	address, _ := p.serve(t)
+	a, b := p.dial(t, address, 256<<10, 256<<10, newStates(), newStates())
+	call, accepted := open(t, a, listen(t, b, "org.example.far"), client.OpenOptions{})
+	moved := func() bool { return call.Link() == channel.Net && accepted.Link() == channel.Net }
+	eventually(t, moved)
+	bounce(t, call, accepted, "over the link")
+	if p.cutLinks() == 0 {
+		t.Fatal("there is no link")
+	}
+	eventually(t, func() bool { return asked.Load() == 2 }) // after 1 s
+	bounce(t, call, accepted, "over the server")
+	if call.Link() != "" || accepted.Link() != "" {
+		t.Errorf("the ends are on %q and %q, though no link was allowed", call.Link(), accepted.Link())
+	}
+	eventually(t, moved) // 5 s later
+	bounce(t, call, accepted, "over the next link")
+	if n := asked.Load(); n != 3 {
+		t.Errorf("asked %d times for a link, want 3", n)
+	}
 }
 
 // TestResumeRestart: the server is restarted, and with it the parked lanes are

@@ -40,12 +40,11 @@ type session struct {
 
 	wg       sync.WaitGroup
 	guarding atomic.Bool // a listener's name has a watch
+	live     count       // channels that need the session
 
 	// guarded by mu
 	mu      sync.Mutex
 	closed  bool
-	live    int                               // channels that need the session
-	idle    chan struct{}                     // closed when live becomes 0; nil while nobody asks
 	pending map[channel.ID]context.CancelFunc // offers that are being taken up on a new lane
 }
 
@@ -178,36 +177,6 @@ func (s *session) goAway() <-chan struct{} {
 		return nil
 	}
 	return s.mux.RemoteGoAway()
-}
-
-// drain waits until no channel needs the session any more.
-func (s *session) drain() {
-	s.mu.Lock()
-	if s.live == 0 {
-		s.mu.Unlock()
-		return
-	}
-	s.idle = make(chan struct{})
-	idle := s.idle
-	s.mu.Unlock()
-	t := time.NewTimer(drainTimeout)
-	defer t.Stop()
-	select {
-	case <-idle:
-	case <-t.C:
-	case <-s.ctx.Done():
-	}
-}
-
-// hold counts a channel in, or with -1 out.
-func (s *session) hold(n int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.live += n
-	if s.live == 0 && s.idle != nil {
-		close(s.idle)
-		s.idle = nil
-	}
 }
 
 // openLane opens a lane: a stream, or a connection like the session's own.

@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/cad2f06c/switchboard/shs"
 )
 
 // patience is how long anything may take on a busy machine.
@@ -63,9 +65,9 @@ func newBench(t *testing.T) *bench {
 	server := b.start(t, "", dir, "switchboard",
 		"--listen", "unix:"+run+"/bus.sock", "--listen", "net:127.0.0.1:0",
 		"--key", filepath.Join(dir, "server.key"), "--authorized-peers", filepath.Join(dir, "peers"),
-		"--address-file", filepath.Join(run, "address"))
+		"--address-file", b.addressFile())
 	server.await(t, "try: sbctl")
-	text, err := os.ReadFile(filepath.Join(run, "address"))
+	text, err := os.ReadFile(b.addressFile())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,8 +100,21 @@ func (b *bench) build(t *testing.T, packages ...string) {
 	}
 }
 
+// addressFile is the file that the server writes.
+func (b *bench) addressFile() string { return filepath.Join(b.home, "run/switchboard/address") }
+
+// public is the key of the bench's user.
+func (b *bench) public(t *testing.T) string {
+	t.Helper()
+	key, err := shs.LoadKey(b.key())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key.Public().String()
+}
+
 func (b *bench) chmodAddress(t *testing.T, mode os.FileMode) {
-	if err := os.Chmod(filepath.Join(b.home, "run/switchboard/address"), mode); err != nil {
+	if err := os.Chmod(b.addressFile(), mode); err != nil {
 		t.Fatal(err)
 	}
 }

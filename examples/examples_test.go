@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"crypto/rand"
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 )
@@ -201,7 +202,8 @@ var findAddress = map[string][]string{
 }
 
 // TestAddressFile: JavaScript and Python find the address file that a server
-// writes, and do not use one that others may write.
+// writes, do not use one that others may write, and where there is none say that
+// no server may be running.
 func TestAddressFile(t *testing.T) {
 	b := newBench(t)
 	needNode(t, b)
@@ -217,5 +219,13 @@ func TestAddressFile(t *testing.T) {
 			bad.fail(t)
 			bad.await(t, "others may write it")
 		})
+	}
+	if err := os.Remove(b.addressFile()); err != nil {
+		t.Fatal(err)
+	}
+	for name, cmd := range findAddress {
+		none := b.start(t, "", name, cmd...)
+		none.fail(t)
+		none.await(t, "run/switchboard/address is not there: is the server running?")
 	}
 }

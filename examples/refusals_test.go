@@ -3,10 +3,10 @@
 package examples_test
 
 import (
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/cad2f06c/switchboard/shs"
 )
 
 // library is an example library, and options of its open() of which each has one
@@ -96,20 +96,36 @@ func TestSealedRefused(t *testing.T) {
 	}
 }
 
-// TestNoAddressFile: where no server has written its address, JavaScript and
-// Python say that none may be running.
-func TestNoAddressFile(t *testing.T) {
+// TestLoginRefused: a server says nothing to who is refused, so the library says
+// what to check, and where nobody listens that no server may be running.
+func TestLoginRefused(t *testing.T) {
 	b := newBench(t)
 	needNode(t, b)
 	needPython(t, b)
-	if err := os.Remove(filepath.Join(b.home, "run/switchboard/address")); err != nil {
-		t.Fatal(err)
-	}
-	for name, cmd := range findAddress {
-		t.Run(name, func(t *testing.T) {
-			p := b.start(t, "", name, cmd...)
-			p.fail(t)
-			p.await(t, "run/switchboard/address is not there: is the server running?")
-		})
+	stranger := shs.GenerateKey().Public()
+	for _, l := range libraries {
+		for network, addr := range b.addresses {
+			t.Run(l.name+"/"+network, func(t *testing.T) {
+				all, err := shs.ParseAddresses(addr)
+				if err != nil {
+					t.Fatal(err)
+				}
+				all[0].Key = stranger
+				refused := b.start(t, all[0].String(), l.dir(), append(l.plugin[:len(l.plugin):len(l.plugin)], nameOf(t))...)
+				refused.fail(t)
+				for _, what := range []string{"address", "server key", "network key", "authorized_peers"} {
+					refused.await(t, what)
+				}
+				refused.await(t, b.public(t))
+				if network == "unix" {
+					all[0].Addr += ".nobody"
+				} else {
+					all[0].Addr = "127.0.0.1:1"
+				}
+				nobody := b.start(t, all[0].String(), l.dir(), append(l.plugin[:len(l.plugin):len(l.plugin)], nameOf(t))...)
+				nobody.fail(t)
+				nobody.await(t, "is the server running?")
+			})
+		}
 	}
 }

@@ -203,6 +203,26 @@ func CreateKey(path string) (key PrivateKey, err error) {
 	return key, syncDir(dir)
 }
 
+// LoadOrCreateKey loads the key of a program that is to be the same peer each
+// time it runs; made says that there was no file yet, so that it was made, and
+// its directory (mode 0700) if that was missing. Of several that begin at once
+// one makes the key, and all return it. The errors are those of LoadKey and
+// CreateKey: a file that is not in order is never replaced.
+func LoadOrCreateKey(path string) (key PrivateKey, made bool, err error) {
+	if key, err = LoadKey(path); !errors.Is(err, fs.ErrNotExist) {
+		return key, false, err
+	}
+	if err = os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return PrivateKey{}, false, fmt.Errorf("making the key's directory: %w", err)
+	}
+	key, err = CreateKey(path)
+	if errors.Is(err, fs.ErrExist) { // another one was faster
+		key, err = LoadKey(path)
+		return key, false, err
+	}
+	return key, err == nil, err
+}
+
 // writeNew writes a file that was not there, with mode 0600, to the disk.
 func writeNew(path string, text []byte) error {
 	defer clear(text)

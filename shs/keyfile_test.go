@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 )
 
@@ -81,19 +82,51 @@ func TestCreateKey(t *testing.T) {
 	}
 }
 
-// TestCreateKeyRace has many begin at once: all end up with one key.
+// TestLoadOrCreateKey: the first time makes the key and where it lies, each
+// further one loads it, and what is not in order is left as it is.
+func TestLoadOrCreateKey(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "a", "b")
+	path := filepath.Join(dir, "secret")
+	key, made, err := LoadOrCreateKey(path)
+	if !made || err != nil || key.IsZero() {
+		t.Fatalf("the first time: made %t, %v", made, err)
+	}
+	if info, err := os.Stat(dir); err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("the directory: %v, %v", info.Mode(), err)
+	}
+	again, made, err := LoadOrCreateKey(path)
+	if made || err != nil || again != key {
+		t.Errorf("the second time: made %t, same key %t, %v", made, again == key, err)
+	}
+
+	if err := os.Truncate(path, 100); err != nil {
+		t.Fatal(err)
+	}
+	if key, made, err := LoadOrCreateKey(path); made || !errors.Is(err, ErrKeyFile) || !key.IsZero() {
+		t.Errorf("cut short: made %t, %v, want %v", made, err, ErrKeyFile)
+	}
+	if info, err := os.Stat(path); err != nil || info.Size() != 100 {
+		t.Errorf("cut short: the file was changed: %v", err)
+	}
+	if _, made, err := LoadOrCreateKey(filepath.Join(path, "below", "secret")); made || err == nil {
+		t.Errorf("below a file: made %t, %v", made, err)
+	}
+}
+
+// TestCreateKeyRace has many begin at once: one makes the key, all have it.
 func TestCreateKeyRace(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "secret")
+	path := filepath.Join(t.TempDir(), "new", "secret")
 	var keys [16]PrivateKey
+	var makers atomic.Int32
 	var wg sync.WaitGroup
 	for i := range keys {
 		wg.Go(func() {
-			key, err := CreateKey(path)
-			if errors.Is(err, fs.ErrExist) {
-				key, err = LoadKey(path)
-			}
+			key, made, err := LoadOrCreateKey(path)
 			if err != nil {
 				t.Error(err)
+			}
+			if made {
+				makers.Add(1)
 			}
 			keys[i] = key
 		})
@@ -103,6 +136,9 @@ func TestCreateKeyRace(t *testing.T) {
 		if k != keys[0] || k.IsZero() {
 			t.Fatal("two have different keys")
 		}
+	}
+	if n := makers.Load(); n != 1 {
+		t.Errorf("%d have made the key", n)
 	}
 }
 

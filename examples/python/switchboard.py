@@ -70,10 +70,7 @@ async def handshake(reader, writer, key, server, network, ephemeral=None):
     proof = key.sign(network + server + _sha256(ab)).signature + public
     zero = bytes(24)
     writer.write(sodium.crypto_secretbox_easy(proof, zero, _sha256(network, ab, aB)))
-    try:
-        boxed = await reader.readexactly(80)
-    except (asyncio.IncompleteReadError, ConnectionError) as err:
-        raise ConnectionError("the server refused: check its key, the network key, and authorized_peers") from err
+    boxed = await reader.readexactly(80)
     own = sodium.crypto_sign_ed25519_sk_to_curve25519(bytes(key) + public)
     k = _sha256(network, ab, aB, sodium.crypto_scalarmult(own, b))
     signature = sodium.crypto_secretbox_open_easy(boxed, zero, k)
@@ -234,7 +231,12 @@ async def dial(address, key, network=NETWORK_KEY):
                 raise
         except (OSError, asyncio.TimeoutError, asyncio.IncompleteReadError, CryptoError) as err:
             failed = err
-    raise ConnectionError(f"{address}: {failed}") from failed
+    hint = "Nobody listens there: is the server running?"
+    if not isinstance(failed, (ConnectionRefusedError, FileNotFoundError, ValueError)):
+        own = base64.b64encode(bytes(key.verify_key)).decode()
+        hint = ("A server refuses in silence: check address, server key, network key, that it runs as your user"
+                f" or, over TCP, that its authorized_peers has @{own}.ed25519")
+    raise ConnectionError(f"{address}: {str(failed) or type(failed).__name__}. {hint}") from failed
 
 
 class Bus:

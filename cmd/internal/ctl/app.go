@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -202,15 +201,13 @@ func (a *app) userKey() (shs.PrivateKey, error) {
 
 // loadKey loads a key; the user's own is made on first use.
 func (a *app) loadKey(path string, own bool) (shs.PrivateKey, error) {
+	if own {
+		key, _, err := shs.LoadOrCreateKey(path)
+		return key, err
+	}
 	key, err := shs.LoadKey(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		if !own {
-			return key, fmt.Errorf("there is no key file %s (\"sbctl key new %s\" makes one)", path, path)
-		}
-		key, err = createKey(path)
-		if errors.Is(err, fs.ErrExist) { // another sbctl was faster
-			key, err = shs.LoadKey(path)
-		}
+		return key, fmt.Errorf("there is no key file %s (\"sbctl key new %s\" makes one)", path, path)
 	}
 	return key, err
 }
@@ -232,14 +229,6 @@ func (a *app) keyPath(given string) (path string, own bool, err error) {
 		return "", true, fmt.Errorf("finding the user's key: %w (set HOME, or give --key)", err)
 	}
 	return set.UserKey, true, nil
-}
-
-// createKey makes a key file, and its directory if that is missing.
-func createKey(path string) (shs.PrivateKey, error) {
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return shs.PrivateKey{}, fmt.Errorf("making the key's directory: %w", err)
-	}
-	return shs.CreateKey(path)
 }
 
 // completeName offers the names that are present, for the first argument.

@@ -4,8 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
+
+	"github.com/cad2f06c/switchboard/shs"
 )
 
 // newKey builds "key new" and "key show".
@@ -79,4 +83,12 @@ func (a *app) keyShow(args []string) error {
 	}
 	_, err = fmt.Fprintln(a.out, key.Public())
 	return err
+}
+
+// createKey makes a key file, and its directory if that is missing.
+func createKey(path string) (shs.PrivateKey, error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return shs.PrivateKey{}, fmt.Errorf("making the key's directory: %w", err)
+	}
+	return shs.CreateKey(path)
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"log/slog"
 	"net"
 	"os"
@@ -34,7 +33,7 @@ func run(ctx context.Context, flags Settings, configFile string) error {
 		return err
 	}
 	log := newLogger(os.Stderr, p.level, p.format)
-	key, err := loadOrCreateKey(p.key, log)
+	key, err := loadKey(p.key, log)
 	if err != nil {
 		return err
 	}
@@ -68,19 +67,14 @@ func run(ctx context.Context, flags Settings, configFile string) error {
 	return srv.Serve(ctx, lns...)
 }
 
-// loadOrCreateKey loads the server's key, or makes it on first use.
-func loadOrCreateKey(path string, log *slog.Logger) (shs.PrivateKey, error) {
-	key, err := shs.LoadKey(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-			return key, fmt.Errorf("making the key's directory: %w", err)
-		}
-		if key, err = shs.CreateKey(path); err == nil {
-			log.Info("made a new server key", "peer", key.Public())
-		}
-	}
+// loadKey loads the server's key, or makes it on first use.
+func loadKey(path string, log *slog.Logger) (shs.PrivateKey, error) {
+	key, made, err := shs.LoadOrCreateKey(path)
 	if err != nil {
 		return key, fmt.Errorf("server key: %w", err)
+	}
+	if made {
+		log.Info("made a new server key", "peer", key.Public())
 	}
 	return key, nil
 }

@@ -1,5 +1,4 @@
-// Httpplugin is an HTTP server that has no port: net/http serves on channels.
-// Run without arguments it is the server; with a path it is a client of it.
+// Httpplugin is an HTTP server without a port, and with a path its client.
 //
 //	go run ./examples/go/httpplugin &
 //	go run ./examples/go/httpplugin /hello
@@ -28,12 +27,11 @@ func main() {
 		log.Fatal(err)
 	}
 	defer c.Close()
+	do := serve
 	if len(os.Args) > 1 {
-		err = get(c, os.Args[1])
-	} else {
-		err = serve(ctx, c)
+		do = get
 	}
-	if err != nil && err != http.ErrServerClosed {
+	if err := do(ctx, c); err != nil && err != http.ErrServerClosed {
 		log.Fatal(err)
 	}
 }
@@ -43,21 +41,20 @@ func serve(ctx context.Context, c *client.Client) error {
 	if err != nil {
 		return err
 	}
+	fmt.Println("serving http as", name)
 	srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintf(w, "%s, you are %s\n", r.URL.Path, r.RemoteAddr) // the caller's proven key
 	})}
-	fmt.Println("serving http as", name)
 	defer context.AfterFunc(ctx, func() { srv.Close() })()
 	return srv.Serve(ln)
 }
 
-func get(c *client.Client, path string) error {
+func get(_ context.Context, c *client.Client) error {
 	hc := http.Client{Transport: &http.Transport{DialContext: c.DialContext}}
-	res, err := hc.Get("http://" + name + path)
-	if err != nil {
-		return err
+	res, err := hc.Get("http://" + name + os.Args[1])
+	if err == nil {
+		defer res.Body.Close()
+		_, err = io.Copy(os.Stdout, res.Body)
 	}
-	defer res.Body.Close()
-	_, err = io.Copy(os.Stdout, res.Body)
 	return err
 }
