@@ -93,8 +93,9 @@ func Dial(ctx context.Context, cfg Config) (*Client, error) {
 // Close ends the session, and with it the names, channels, listeners and
 // watches of the Client, and returns after its last goroutine has ended.
 // Everything returns net.ErrClosed from then on. Further calls wait for the
-// first. If channels had moved to direct links it first tells the server that
-// they are over, for at most a second.
+// first. If channels had moved to direct links, those that were closed before
+// get half a second to send what was written and their end; then it tells the
+// server that they are over, for at most a second.
 func (c *Client) Close() error {
 	c.farewell()
 	c.cancel(errClosed)
