@@ -51,6 +51,7 @@ type Path struct {
 	over          chan struct{} // closed when err is set
 	drained       chan struct{} // closed when the lane has nothing more for us and we know it
 	moved         chan struct{} // closed when a move is over, whichever way; nil before one
+	said          bool          // behind a Close that lingers: the end of our direction was written, or cannot be
 	readDeadline  time.Time     // as set last
 	writeDeadline time.Time
 }

@@ -33,6 +33,20 @@ func (p *Path) Close() error {
 	return nil
 }
 
+// Owes reports whether a closed channel has still to send what was written
+// before, or the end behind it: an Abort now would cut that off.
+func (p *Path) Owes() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case p.err != nil || !p.shut.Load():
+		return false
+	case p.resumes.joined:
+		return p.resumes.r.owes()
+	}
+	return !p.said
+}
+
 // interruptLocked wakes whoever reads or writes.
 func (p *Path) interruptLocked() {
 	if p.m.in == inLink {
@@ -56,6 +70,9 @@ func (p *Path) linger() {
 	p.extend(&p.reading, func() { p.setRead(until) })
 	p.extend(&p.writing, func() { p.setWrite(until) })
 	ended := p.closeWrite(true) == nil
+	p.mu.Lock()
+	p.said = true
+	p.mu.Unlock()
 	p.discard()
 	p.mu.Lock()
 	// When both directions have ended on the lane, a caller need not wait. A

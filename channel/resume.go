@@ -221,6 +221,13 @@ func (r *resumer) Close() error {
 	return nil
 }
 
+// owes reports whether something that a Close is to deliver is not acknowledged.
+func (r *resumer) owes() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.shut && r.err == nil && !r.done && !r.c.out.over()
+}
+
 // Abort resets the channel.
 func (r *resumer) Abort() error {
 	r.mu.Lock()

@@ -96,24 +96,14 @@ func Dial(ctx context.Context, cfg Config) (*Client, error) {
 // Close ends the session, and with it the names, channels, listeners and
 // watches of the Client, and returns after its last goroutine has ended.
 // Everything returns net.ErrClosed from then on. Further calls wait for the
-// first. If channels had moved to direct links it first tells the server that
-// they are over, for at most a second.
+// first. If channels had moved to direct links, those that were closed before
+// get half a second to send what was written and their end; then it tells the
+// server that they are over, for at most a second.
 func (c *Client) Close() error {
 	c.farewell()
 	c.cancel(errClosed)
 	c.wg.Wait()
 	return nil
-}
-
-// farewell resets the channels that have moved, while there is a session to tell
-// the server over, and waits until it has been told of all that are over.
-func (c *Client) farewell() {
-	for range 2 { // the second time for those that were just moving
-		for _, e := range c.movedEnds() {
-			e.Abort()
-		}
-		c.errands.await(closeTimeout/2, c.done)
-	}
 }
 
 // Done is closed when the Client has ended for good: by Close, or under

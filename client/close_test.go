@@ -1,10 +1,14 @@
 package client_test
 
 import (
+	"bytes"
 	"fmt"
 	"io"
+	"sync"
 	"testing"
+	"time"
 
+	"github.com/cad2f06c/switchboard/channel"
 	"github.com/cad2f06c/switchboard/client"
 	"github.com/cad2f06c/switchboard/internal/control"
 )
@@ -42,5 +46,51 @@ func TestCloseTells(t *testing.T) {
 				})
 			})
 		}
+	}
+}
+
+// TestCloseDelivers: what was written on a direct channel comes, and the end
+// behind it, when Close of the client follows that of the channel at once and the
+// link was full.
+func TestCloseDelivers(t *testing.T) {
+	p := newPlace(t)
+	p.serve(t)
+	for _, kind := range []channel.Kind{channel.FD, channel.Unix} {
+		t.Run(string(kind), func(t *testing.T) {
+			cfg := client.Config{Address: p.address(), DirectKinds: []channel.Kind{kind}}
+			delivers(t, cfg, cfg)
+		})
+	}
+}
+
+// delivers fills a link of a, closes, and reads at b.
+func delivers(t *testing.T, a, b client.Config) {
+	t.Helper()
+	c := dial(t, a)
+	ln := listen(t, dial(t, b), "org.example.full")
+	call, accepted := open(t, c, ln, client.OpenOptions{Direct: client.DirectRequire})
+	bounce(t, call, accepted, "hello")
+	call.SetWriteDeadline(time.Now().Add(20 * time.Millisecond))
+	buf := bytes.Repeat([]byte("0123456789abcdef"), 1<<10)
+	n := 0
+	for err := error(nil); err == nil; {
+		var m int
+		m, err = call.Write(buf[n%len(buf):])
+		n += m
+	}
+	var got []byte
+	var err error
+	var wg sync.WaitGroup
+	wg.Go(func() { got, err = io.ReadAll(accepted); accepted.Close() })
+	call.Close()
+	c.Close()
+	wg.Wait()
+	for at := 0; at < len(got); at += len(buf) {
+		if part := got[at:min(len(got), at+len(buf))]; !bytes.Equal(part, buf[:len(part)]) {
+			t.Fatalf("other bytes came than were written, behind %d", at)
+		}
+	}
+	if len(got) != n || err != nil {
+		t.Errorf("%d bytes came of %d, and %v; want all, and the end", len(got), n, err)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -254,5 +255,16 @@ func TestResumeEnds(t *testing.T) {
 		accepted.SetReadDeadline(time.Now().Add(5 * time.Second))
 		_, err := accepted.Read(make([]byte, 1))
 		wantErr(t, err, client.LinkLost)
+	}
+}
+
+// TestCloseDeliversNet is TestCloseDelivers over TCP, resumable or not.
+func TestCloseDeliversNet(t *testing.T) {
+	p := newTCPPlace()
+	address, _ := p.serve(t)
+	for _, window := range []int{0, 64 << 10} {
+		t.Run(strconv.Itoa(window), func(t *testing.T) {
+			delivers(t, client.Config{Address: address, Key: p.a, Resume: window}, client.Config{Address: address, Key: p.b, Resume: window})
+		})
 	}
 }

@@ -48,6 +48,8 @@ type link struct {
 	early   bool         // the callee said channel.closed before the caller said channel.moved
 	moved   bool         // what becomes of the lanes is nothing to its ends
 	closing bool         // it breaks, and may not move any more
+	ended   bool         // by end, and so:
+	why     mux.Reason   // what the resets say, whoever is first to reset a lane
 }
 
 // newLink enters a connect into the books of its session.
@@ -175,8 +177,31 @@ func (l *link) end(reason string, cause *session, err error) {
 	case errors.Is(err, mux.ErrFlood):
 		code = mux.ReasonCalm
 	}
+	code = l.because(code)
 	abort(l.a, code)
 	abort(b, code)
+}
+
+// because notes why the channel is ended, and returns that; the first reason
+// stays.
+func (l *link) because(code mux.Reason) mux.Reason {
+	l.srv.mu.Lock()
+	defer l.srv.mu.Unlock()
+	if !l.ended {
+		l.ended, l.why = true, code
+	}
+	return l.why
+}
+
+// reason is what the resets of a channel whose relay broke say. The reset of one
+// lane by end breaks the relay too, and may be seen before that of the other.
+func (l *link) reason(err error) mux.Reason {
+	l.srv.mu.Lock()
+	defer l.srv.mu.Unlock()
+	if l.ended {
+		return l.why
+	}
+	return resetReason(err)
 }
 
 // abort resets a lane; a yamux lane says why.
@@ -191,11 +216,18 @@ func abort(lane channel.Lane, reason mux.Reason) {
 // broke is called by the relay when one lane has broken, before it resets the
 // other.
 func (l *link) broke(side channel.Side, err error) {
-	survivor, callee, _ := l.ends()
+	survivor, callee, b := l.ends()
+	lane := l.a
 	if side == channel.A {
-		survivor = callee
+		survivor, lane = callee, b
 	}
 	l.told.Do(func() { survivor.notify(l.id, resetReason(err).String()) })
+	l.srv.mu.Lock()
+	ended, why := l.ended, l.why
+	l.srv.mu.Unlock()
+	if ended {
+		abort(lane, why) // the relay does not say
+	}
 }
 
 // notify tells a session that takes calls why a channel ends. On yamux the

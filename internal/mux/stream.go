@@ -319,7 +319,9 @@ func (st *Stream) abortLocked(err error, reason Reason) {
 	st.finDue, st.grant = false, 0
 	st.leaveBacklogLocked()
 	if !st.recvDone || !st.sendDone {
-		st.resetDue, st.reason = true, reason
+		if !st.resetDue { // the first reason stays
+			st.resetDue, st.reason = true, reason
+		}
 		st.s.scheduleLocked(st)
 	}
 	st.breakLocked(err)

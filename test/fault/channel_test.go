@@ -147,8 +147,8 @@ func schedule(t *testing.T, what string, ends [2]*end, r *rand.Rand, whole, cut 
 	go func() { wg.Wait(); close(done) }()
 	select {
 	case <-done:
-	case <-time.After(time.Minute):
-		t.Errorf("%s: an end still waits after a minute: %v, %v", what, ends[0], ends[1])
+	case <-time.After(slow * time.Minute):
+		t.Errorf("%s: an end still waits after minutes: %v, %v", what, ends[0], ends[1])
 		ends[0].die()
 		ends[1].die()
 		<-done

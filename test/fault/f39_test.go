@@ -46,7 +46,7 @@ func (l linkTry) shake(cfg *shs.Config) (conn *shs.Conn, heard int, err error) {
 	if l.kind == channel.Unix {
 		network, addr = "unix", l.links.Links[0].Unix
 	}
-	raw, err := net.DialTimeout(network, addr, 5*time.Second)
+	raw, err := net.DialTimeout(network, addr, slow*5*time.Second)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -148,7 +148,7 @@ func crosses(t *testing.T, lane net.Conn, link *shs.Conn, callee *channel.Conn) 
 	_, err := link.Write(mark)
 	must(t, err)
 	got := make([]byte, len(mark))
-	must(t, link.SetReadDeadline(time.Now().Add(10*time.Second)))
+	must(t, link.SetReadDeadline(time.Now().Add(slow*10*time.Second)))
 	if _, err := io.ReadFull(link, got); err != nil || string(got) != string(mark) {
 		t.Fatalf("the callee's mark is %x, %v, want %x", got, err, mark)
 	}
@@ -206,7 +206,7 @@ func TestF39LateAndRestarted(t *testing.T) {
 			t.Errorf("%s: a secret from before a restart of the server was of use, %d bytes", kind, heard)
 		}
 	}
-	<-time.After(15*time.Second + 500*time.Millisecond)
+	<-time.After(15*time.Second + slow*500*time.Millisecond)
 	for _, l := range late {
 		if _, _, err := l.shake(l.right()); err == nil {
 			t.Errorf("%s: a secret was of use after 15 s", l.kind)

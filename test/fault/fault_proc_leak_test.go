@@ -96,7 +96,7 @@ func TestF50NoLeak(t *testing.T) {
 
 // cycle is one visit of a client.
 func cycle(cfg client.Config, i int) (err error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), slow*20*time.Second)
 	defer cancel()
 	c, err := client.Dial(ctx, cfg)
 	if err != nil {

@@ -53,7 +53,7 @@ func intrude(t *testing.T, path string) (n int) {
 			return
 		}
 		defer conn.Close()
-		_ = conn.SetDeadline(time.Now().Add(10 * time.Second)) // else the test hangs, and fails so
+		_ = conn.SetDeadline(time.Now().Add(slow * 10 * time.Second)) // else the test hangs, and fails so
 		if _, err := conn.Write(make([]byte, 64)); err != nil && !errors.Is(err, syscall.EPIPE) {
 			t.Errorf("writing as another user: %v", err)
 		}

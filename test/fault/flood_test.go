@@ -100,7 +100,8 @@ func watchGoroutines(f func()) int {
 
 // F25: streams that are opened and reset at once, as fast as they go, session
 // after session: each ends at once, and neighbours wait hardly longer than
-// beside the same flood on another server of this machine.
+// beside the same flood on another server of this machine. The full form, which
+// has the machine to itself, is strict about that.
 func TestF25RapidReset(t *testing.T) {
 	_, p := startDaemon(t)
 	_, elsewhere := startDaemon(t)
@@ -109,7 +110,10 @@ func TestF25RapidReset(t *testing.T) {
 	var falls []downfall
 	sent := 0
 	var quiet, loud time.Duration
-	for try := 0; try == 0 || try < 3 && loud > 2*quiet && loud > 10*time.Millisecond; try++ { // the machine has other things to do, too
+	most := func() time.Duration {
+		return max(time.Duration(times(10, 2))*quiet, time.Duration(times(100, 10))*time.Millisecond)
+	}
+	for try := 0; try == 0 || try < 3 && loud > most(); try++ { // the machine has other things to do, too
 		var calm, stormy []time.Duration
 		for i := range times(2, 6) {
 			calm = append(calm, near.during(func() { resetFlood(t, elsewhere, i, round) })...)
@@ -123,11 +127,11 @@ func TestF25RapidReset(t *testing.T) {
 	var longest time.Duration
 	for _, how := range falls {
 		longest = max(longest, how.after)
-		if how.code != enhanceCalm || how.after > time.Second {
-			t.Errorf("a session that floods ended with %+v, want go-away %d within 1 s", how, enhanceCalm)
+		if how.code != enhanceCalm || how.after > slow*time.Second {
+			t.Errorf("a session that floods ended with %+v, want go-away %d soon", how, enhanceCalm)
 		}
 	}
-	if loud > 2*quiet && loud > 10*time.Millisecond {
+	if loud > most() {
 		t.Errorf("p99 of a neighbour is %v, %v beside the flood of another server", loud, quiet)
 	}
 	p.alive(t)

@@ -269,12 +269,12 @@ type downfall struct {
 func (h *hand) fall(t testing.TB, d time.Duration, on func(frame)) (how downfall) {
 	t.Helper()
 	began := time.Now()
-	must(t, h.SetReadDeadline(began.Add(d)))
+	must(t, h.SetReadDeadline(began.Add(slow*d)))
 	for {
 		f, err := h.next()
 		if err != nil {
 			if errors.Is(err, os.ErrDeadlineExceeded) {
-				t.Errorf("the session lives on after %v", d)
+				t.Errorf("the session lives on after %v", slow*d)
 			}
 			how.err, how.whole = err, time.Since(began)
 			if !how.away {

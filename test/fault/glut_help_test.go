@@ -155,9 +155,9 @@ func (f *feeder) note() {
 	f.changed = make(chan struct{})
 }
 
-// wait waits until ok, which is called with mu held, for at most d.
+// wait waits until ok, which is called with mu held and usually true within d.
 func (f *feeder) wait(d time.Duration, ok func() bool) bool {
-	late := time.NewTimer(d)
+	late := time.NewTimer(slow * d)
 	defer late.Stop()
 	for {
 		f.mu.Lock()

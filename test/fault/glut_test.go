@@ -35,6 +35,10 @@ func TestF28StuckApplication(t *testing.T) {
 	// The offer was larger than the connect, so the callee's window is a little
 	// smaller than the caller's.
 	filled := callee.came()
+	for last := -1; filled > last; filled = callee.came() { // what is on its way
+		last = filled
+		rest(500 * time.Millisecond)
+	}
 	if held := caller.sent - filled; held < 0 || held > channels*1000 {
 		t.Errorf("%d bytes were sent and %d came", caller.sent, filled)
 	}
@@ -51,8 +55,10 @@ func TestF28StuckApplication(t *testing.T) {
 		must(t, callee.put(grant(id, 10_000)))
 	}
 	callee.mu.Unlock()
-	caller.feed(ids, 16<<10, time.Second)
-	if !eventually(10*time.Second, func() bool { return callee.came() == filled+channels*10_000 }) {
+	if !eventually(10*time.Second, func() bool {
+		caller.feed(ids, 16<<10, 200*time.Millisecond)
+		return callee.came() == filled+channels*10_000
+	}) {
 		t.Errorf("%d bytes came after windows were granted, want %d", callee.came()-filled, channels*10_000)
 	}
 	p.alive(t)
@@ -93,6 +99,7 @@ func TestF29StalledChannel(t *testing.T) {
 			}
 		})
 	}
+	least := float64(times(50, 90)) / 100 // the full form has the machine to itself
 	window := time.Duration(times(150, 3000)) * time.Millisecond
 	during := func() int64 {
 		before, began := carried.Load(), time.Now()
@@ -102,7 +109,7 @@ func TestF29StalledChannel(t *testing.T) {
 	during() // until all windows have settled
 	var ratios []float64
 	median := 0.0
-	for try := 0; try < 3 && median < 0.9; try++ { // the machine has other things to do, too
+	for try := 0; try < 3 && median < least; try++ { // the machine has other things to do, too
 		ratios = nil
 		for range 10 {
 			free := during()
@@ -122,7 +129,7 @@ func TestF29StalledChannel(t *testing.T) {
 	}
 	close(turn)
 	wg.Wait()
-	if median < 0.9 || altered.Load() {
+	if median < least || altered.Load() {
 		t.Errorf("beside a stalled channel %d others carry %.2f of what they carry without; %.2f", others, median, ratios)
 	}
 	p.alive(t)

@@ -44,7 +44,7 @@ func newScript(r *rand.Rand, most int64) (s script) {
 func (s script) calm() bool { return s[0].Finish == closeWrite && s[1].Finish == closeWrite }
 
 // stuckAfter is how long an end may wait with no byte moving.
-const stuckAfter = 30 * time.Second
+const stuckAfter = slow * 30 * time.Second
 
 // played is what one end has seen.
 type played struct {

@@ -102,9 +102,9 @@ func bePlugin(text string) error {
 	return nil
 }
 
-// dialUntil tries until the server is there, for half a minute.
+// dialUntil tries until the server is there.
 func dialUntil(ctx context.Context, cfg client.Config) (*client.Client, error) {
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, slow*30*time.Second)
 	defer cancel()
 	for {
 		c, err := client.Dial(ctx, cfg)
@@ -239,7 +239,7 @@ func (pr *helper) kill() {
 // stop lets it end, which must leave nothing behind.
 func (pr *helper) stop() {
 	err := pr.close()
-	late := time.AfterFunc(20*time.Second, func() { pr.cmd.Process.Kill() })
+	late := time.AfterFunc(slow*20*time.Second, func() { pr.cmd.Process.Kill() })
 	<-pr.over
 	err = errors.Join(err, pr.cmd.Wait())
 	late.Stop()

@@ -218,8 +218,8 @@ func (w *arena) slot(p *pairing, slot uint64) {
 				break
 			}
 			w.why(p.name+": not opened", err)
-			if time.Since(began) > 4*stuckAfter { // all are busy, and some tries take 20 s
-				w.t.Errorf("%s: no channel for %v: %v", p.name, 4*stuckAfter, err)
+			if time.Since(began) > 2*stuckAfter { // all are busy, and some tries take 20 s
+				w.t.Errorf("%s: no channel for %v: %v", p.name, 2*stuckAfter, err)
 				return
 			}
 			rest(20 * time.Millisecond)

@@ -180,7 +180,7 @@ func newTarget(t *testing.T, network, addr string) *target {
 func echoes(t *testing.T, what string, a, b net.Conn) {
 	t.Helper()
 	for _, way := range [][2]net.Conn{{a, b}, {b, a}} {
-		must(t, way[1].SetReadDeadline(time.Now().Add(10*time.Second)))
+		must(t, way[1].SetReadDeadline(time.Now().Add(slow*10*time.Second)))
 		buf := make([]byte, 5)
 		if _, err := io.WriteString(way[0], "right"); err != nil {
 			t.Errorf("%s: write: %v", what, err)
@@ -201,7 +201,7 @@ func dials(t *testing.T, c *client.Client, name string) (*channel.Conn, client.A
 	select {
 	case at := <-tried:
 		return conn, at
-	case <-time.After(10 * time.Second):
+	case <-time.After(slow * 10 * time.Second):
 		t.Fatal("no attempt was made")
 		return nil, client.Attempt{}
 	}

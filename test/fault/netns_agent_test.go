@@ -77,7 +77,7 @@ const pieceSize = 8 << 10
 
 // Enter logs in.
 func (a *Agent) Enter(args EnterArgs, _ *None) (err error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), slow*20*time.Second)
 	defer cancel()
 	a.every = args.Every
 	a.c, err = client.Dial(ctx, client.Config{Address: args.Address, Key: shs.NewPrivateKey(args.Seed)})
@@ -86,7 +86,7 @@ func (a *Agent) Enter(args EnterArgs, _ *None) (err error) {
 
 // Listen takes whatever calls a name.
 func (a *Agent) Listen(name string, _ *None) error {
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), slow*20*time.Second)
 	defer cancel()
 	ln, err := a.c.Listen(ctx, name)
 	if err != nil {
@@ -107,7 +107,7 @@ func (a *Agent) Listen(name string, _ *None) error {
 
 // Open opens a channel. The result is its id, or an error's code.
 func (a *Agent) Open(args OpenArgs, id *string) error {
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), slow*20*time.Second)
 	defer cancel()
 	tries := new(tries)
 	conn, err := a.c.Open(ctx, args.To, client.OpenOptions{Direct: client.Direct(args.Direct), OnDirect: tries.add})
@@ -247,7 +247,7 @@ func (a *Agent) Finish(id string, _ *None) error {
 
 // Channels are those that the server lists of this client's key.
 func (a *Agent) Channels(_ None, list *[]client.Channel) (err error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), slow*20*time.Second)
 	defer cancel()
 	*list, err = a.c.Channels(ctx, false)
 	return err

@@ -176,7 +176,7 @@ func (w *world) agent(ns string) *agent {
 	a := &agent{t: w.t, cmd: cmd, rpc: rpc.NewClient(pipes{out, in})}
 	w.t.Cleanup(func() {
 		a.rpc.Close() // and with it stdin: the agent ends
-		late := time.AfterFunc(10*time.Second, func() { cmd.Process.Kill() })
+		late := time.AfterFunc(slow*10*time.Second, func() { cmd.Process.Kill() })
 		defer late.Stop()
 		if err := cmd.Wait(); err != nil {
 			w.t.Errorf("the agent ended with %v: %s", err, said.String())

@@ -47,7 +47,7 @@ func TestF09Claim4GiB(t *testing.T) {
 			_, err = io.WriteString(h, header)
 		}
 		must(t, err)
-		must(t, h.SetReadDeadline(time.Now().Add(10*time.Second)))
+		must(t, h.SetReadDeadline(time.Now().Add(slow*10*time.Second)))
 		if _, err = io.Copy(io.Discard, struct{ io.Reader }{h}); errors.Is(err, os.ErrDeadlineExceeded) {
 			t.Fatalf("on yamux %v, as the first packet %v: the server did not end the session", yamux, !later)
 		}
@@ -119,8 +119,8 @@ func TestF10HostileJSON(t *testing.T) {
 		}
 		each := (cpu(t, d.cmd.Process.Pid) - before) / rounds
 		worst = max(worst, each)
-		if each > 10*time.Millisecond {
-			t.Errorf("%s: %v of processor time each, want less than 10 ms", row.name, each)
+		if each > slow*10*time.Millisecond {
+			t.Errorf("%s: %v of processor time each, want less than %v", row.name, each, slow*10*time.Millisecond)
 		}
 	}
 	send(t, conn, 0x02, n+1, `{"name":["ping"],"args":[]}`)
@@ -163,7 +163,7 @@ func TestF11Unasked(t *testing.T) {
 		_, err := conn.Write(batch)
 		must(t, err)
 		if n%10_000 < perBatch {
-			must(t, conn.SetDeadline(time.Now().Add(time.Minute)))
+			must(t, conn.SetDeadline(time.Now().Add(slow*time.Minute)))
 		}
 	}
 	send(t, conn, 0x02, 2, `{"name":["ping"],"args":[]}`)
@@ -226,7 +226,7 @@ func TestF12DeafPeer(t *testing.T) {
 	wg.Wait()
 	grew := rss(t, d.cmd.Process.Pid) - before
 	for i, d := range took {
-		if d < 8*time.Second || d > 20*time.Second {
+		if d < 8*time.Second || d > slow*20*time.Second {
 			t.Errorf("%d: cut %v after the last request was taken, want about 10 s", i, d)
 		}
 	}

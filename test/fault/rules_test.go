@@ -165,7 +165,7 @@ func (w *witness) breach(t *testing.T, p place, b breach, at string, piece int, 
 	t.Helper()
 	h := p.hand(t)
 	defer h.Close()
-	must(t, h.SetDeadline(time.Now().Add(30*time.Second)))
+	must(t, h.SetDeadline(time.Now().Add(slow*30*time.Second)))
 	w.n++
 	name := fmt.Sprintf("org.example.breaker%d", w.n) // the last one may be on its way out
 	h.owner(t, name)
@@ -254,7 +254,7 @@ func (h *hand) judge(t *testing.T, want verdict, what string) (ended bool) {
 // nothing else.
 func testify(t *testing.T, conn net.Conn, what string) {
 	defer conn.Close()
-	conn.SetReadDeadline(time.Now().Add(30 * time.Second))
+	conn.SetReadDeadline(time.Now().Add(slow * 30 * time.Second))
 	got, err := io.ReadAll(conn)
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("%s: the channel does not end", what)

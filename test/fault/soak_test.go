@@ -218,7 +218,7 @@ func emptyAccount(t *testing.T, p place, name string, key [32]byte, size int) {
 	wg.Go(func() { callee.take(func() bool { return callee.open() < channels }); stuck.Store(true) })
 	wg.Go(caller.listen)
 	ids := caller.call(t, name, channels)
-	if !eventually(time.Second, stuck.Load) {
+	if !eventually(5*time.Second, stuck.Load) {
 		t.Fatal("the callee reads on")
 	}
 	caller.feed(ids, 16<<10, 300*time.Millisecond)
@@ -263,8 +263,8 @@ func soakPair(t *testing.T, pair [2]*soaker, r *rand.Rand, sum *tally) {
 			victim.die()
 		})
 	}
-	late := time.AfterFunc(2*time.Minute, func() { // a stuck end would hang the test
-		t.Error("an end still waits after two minutes")
+	late := time.AfterFunc(slow*time.Minute, func() { // a stuck end would hang the test
+		t.Error("an end still waits after minutes")
 		pair[0].raw.Close()
 		pair[1].raw.Close()
 	})

@@ -60,9 +60,9 @@ func TestF49SlowWatcher(t *testing.T) {
 	weather := p.storm(t)
 	weather.blow(times(500, 5000)) // the registry keeps the last 4,096 changes
 	before := resetPeak(t, d.cmd.Process.Pid)
-	slow, events := p.watcher(t)
+	sloth, events := p.watcher(t)
 	weather.blow(times(1500, 5000)) // less than 10 s
-	must(t, slow.put(grant(1, 1<<20)))
+	must(t, sloth.put(grant(1, 1<<20)))
 	lagged := watchUntil(t, events, "lagged")
 	watchUntil(t, events, "synced")
 	weather.blow(1)
@@ -74,7 +74,7 @@ func TestF49SlowWatcher(t *testing.T) {
 	wg.Go(func() { near.knock(stop) })
 	var took [2]time.Duration
 	began := time.Now()
-	for i, h := range []*hand{slow, deaf} {
+	for i, h := range []*hand{sloth, deaf} {
 		wg.Go(func() {
 			pace := time.NewTicker(time.Second)
 			defer pace.Stop()
@@ -90,17 +90,17 @@ func TestF49SlowWatcher(t *testing.T) {
 			}
 		})
 	}
-	for !d.sawEnds(2) && time.Since(began) < 40*time.Second {
+	for !d.sawEnds(2) && time.Since(began) < slow*40*time.Second {
 		weather.blow(50)
 	}
 	weather.blow(times(100, 4000)) // nobody waits for it any more
 	grew := peak(t, d.cmd.Process.Pid) - before
-	slow.Close()
+	sloth.Close()
 	deaf.Close()
 	close(stop)
 	wg.Wait()
 	for i, d := range took {
-		if d < 8*time.Second || d > 35*time.Second {
+		if d < 8*time.Second || d > slow*35*time.Second {
 			t.Errorf("watcher %d was cut after %v, want some 10 s", i, d)
 		}
 	}
@@ -130,7 +130,7 @@ func (d *daemon) sawEnds(n int) bool {
 func (p place) watcher(t *testing.T) (*hand, io.Reader) {
 	t.Helper()
 	h := p.hand(t)
-	must(t, h.SetDeadline(time.Now().Add(time.Minute)))
+	must(t, h.SetDeadline(time.Now().Add(slow*time.Minute)))
 	must(t, h.put(open(1), packetOn(1, 0x0a, 1, `{"name":["names","watch"],"args":[],"type":"source"}`)))
 	events := bufio.NewReader(&streamOf{h: h, t: t, id: 1})
 	watchUntil(t, events, "synced")
@@ -206,14 +206,14 @@ func TestF48Stopped(t *testing.T) {
 	must(t, errors.Join(plugin.Process.Signal(syscall.SIGSTOP), watcher.Process.Signal(syscall.SIGSTOP)))
 	stopped := time.Now()
 	took := near.during(func() {
-		for !d.sawEnds(2) && time.Since(stopped) < 40*time.Second {
+		for !d.sawEnds(2) && time.Since(stopped) < slow*40*time.Second {
 			weather.blow(50)
 		}
 		wg.Wait() // the channel
 	})
 	cut := time.Since(stopped)
 	grew := peak(t, d.cmd.Process.Pid) - before
-	if cut > 35*time.Second || cut < 8*time.Second {
+	if cut > slow*35*time.Second || cut < 8*time.Second {
 		t.Errorf("cut after %v, want some 10 s", cut)
 	}
 	if read == io.EOF || errors.Is(read, errAltered) {
@@ -238,7 +238,7 @@ func TestF48Stopped(t *testing.T) {
 	must(t, weather.c.Update(within(t, 10*time.Second), "org.example.storm", "the last"))
 	watcher.until(t, `"the last"`)
 	longest, p99 := slowest(took)
-	if longest > 2*time.Second || grew > 16<<20 {
+	if longest > slow*2*time.Second || grew > 16<<20 {
 		t.Errorf("a neighbour waited %v; the server grew by %s", longest, mib(grew))
 	}
 	p.alive(t)

@@ -141,7 +141,7 @@ func say(t *testing.T, lane channelLane, pieces [][]byte) {
 // have come.
 func heard(t *testing.T, what string, conn net.Conn, all []byte, complete func() bool) {
 	t.Helper()
-	must(t, conn.SetReadDeadline(time.Now().Add(30*time.Second)))
+	must(t, conn.SetReadDeadline(time.Now().Add(slow*30*time.Second)))
 	got, err := io.ReadAll(conn)
 	whole := complete()
 	switch {
@@ -223,7 +223,7 @@ func deadlines(t *testing.T) (n int) {
 		}
 		_, err = a.Write(wire[cut:])
 		must(t, err)
-		must(t, conn.SetReadDeadline(time.Now().Add(10*time.Second)))
+		must(t, conn.SetReadDeadline(time.Now().Add(slow*10*time.Second)))
 		rest := make([]byte, len(all)-len(got))
 		if _, err := io.ReadFull(conn, rest); err != nil || !bytes.Equal(join(got, rest), all) {
 			t.Fatalf("after %d bytes and a deadline: got %q, %v", cut, join(got, rest), err)

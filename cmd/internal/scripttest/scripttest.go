@@ -66,11 +66,12 @@ func Run(t *testing.T, dir string) {
 	})
 }
 
-// poll asks until done says yes, for at most ten seconds.
+// poll asks until done says yes, for at most a minute: on a busy machine a
+// program takes its time to start.
 func poll(ts *testscript.TestScript, what string, done func() bool) {
-	for end := time.Now().Add(10 * time.Second); !done(); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); !done(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
-			ts.Fatalf("waited 10 s for %s", what)
+			ts.Fatalf("waited a minute for %s", what)
 		}
 	}
 }
