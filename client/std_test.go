@@ -31,14 +31,14 @@ func TestHTTP(t *testing.T) {
 			})}
 			var wg sync.WaitGroup
 			wg.Go(func() { srv.Serve(ln) })
-			tr := &http.Transport{DialContext: caller.DialContext}
+			tr := &http.Transport{DialContext: caller.DialContext, MaxConnsPerHost: 4} // handshakes at a time, each within 5 s
 			hc := &http.Client{Transport: tr}
 			me, err := caller.WhoAmI(short(t))
 			if err != nil {
 				t.Fatal(err)
 			}
 			var calls sync.WaitGroup
-			for i := range 8 { // handshakes at a time, each within 5 s
+			for i := range 8 {
 				calls.Go(func() {
 					big := strings.Repeat("x", 25_000*i)
 					resp, err := hc.Post("http://org.example.web/", "text/plain", strings.NewReader(big))
