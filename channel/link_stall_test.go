@@ -148,7 +148,7 @@ func TestLinkSilentCallee(t *testing.T) {
 			ln, addr = tcp, tcp.Addr().String()
 			defer tcp.Close()
 		}
-		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond) // it has dialled by then
 		defer cancel()
 		if _, err := caller.Dial(ctx, kind, addr); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("%s: %v", kind, err)

@@ -302,7 +302,7 @@ func TestLinkMisuse(t *testing.T) {
 
 // TestLinkEnds: every way in which a listener ends without a link.
 func TestLinkEnds(t *testing.T) {
-	var life = 50 * time.Millisecond
+	const life = 500 * time.Millisecond // in which two come
 	for _, row := range []struct {
 		name string
 		life time.Duration

@@ -111,7 +111,7 @@ func (e *ends) moveOver(t testing.TB, network string, soon bool) {
 			lb.Abort()
 			return
 		}
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		var wg sync.WaitGroup
 		wg.Go(func() { _ = e.callee.Move(ctx, lb) }) // the test may have closed it

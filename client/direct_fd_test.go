@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 
@@ -97,10 +98,11 @@ func TestFDNot(t *testing.T) {
 		{"another kind", client.Config{Address: address, DirectKinds: []channel.Kind{channel.Unix}}, channel.Unix},
 		{"single lane", client.Config{Address: address, SingleLane: true}, ""},
 	} {
-		for _, cfgs := range [][2]client.Config{{tc.cfg, plain}, {plain, tc.cfg}} {
+		for i, cfgs := range [][2]client.Config{{tc.cfg, plain}, {plain, tc.cfg}} {
 			a, b := dial(t, cfgs[0]), dial(t, cfgs[1])
-			ln := listen(t, b, "org.example.shy")
-			call, err := a.Open(short(t), "org.example.shy", client.OpenOptions{Direct: client.DirectRequire})
+			name := fmt.Sprintf("org.example.shy%d.%s", i, strings.Fields(tc.name)[0]) // the one before may not be free yet
+			ln := listen(t, b, name)
+			call, err := a.Open(short(t), name, client.OpenOptions{Direct: client.DirectRequire})
 			switch {
 			case err != nil:
 				if !errors.Is(err, client.Unavailable) || tc.kind != "" {
@@ -228,6 +230,7 @@ func TestFDDropped(t *testing.T) {
 			}
 			call.Close()
 			accepted.Close()
+			ln.Close() // the name is free
 			a.Close()
 			b.Close()
 

@@ -197,7 +197,7 @@ func TestDirectOutlives(t *testing.T) {
 	var wg sync.WaitGroup
 	for _, c := range []net.Conn{call, accepted} {
 		wg.Go(func() {
-			c.SetReadDeadline(time.Now().Add(time.Second))
+			c.SetReadDeadline(time.Now().Add(time.Minute))
 			if _, err := c.Read(make([]byte, 1)); err == nil || err == io.EOF {
 				t.Errorf("the channel ended with %v", err)
 			} else {

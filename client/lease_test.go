@@ -46,7 +46,7 @@ func TestDirectLease(t *testing.T) {
 			Read([]byte) (int, error)
 			SetReadDeadline(time.Time) error
 		}{call, accepted} {
-			c.SetReadDeadline(time.Now().Add(10 * time.Second))
+			c.SetReadDeadline(time.Now().Add(time.Minute))
 			_, err := c.Read(make([]byte, 1))
 			wantErr(t, err, client.LinkLost)
 		}

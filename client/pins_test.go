@@ -373,7 +373,7 @@ func TestPinsReplaced(t *testing.T) {
 // The test below runs its own program again, as several processes.
 const (
 	pinsWorkers = 4
-	pinsEach    = 20
+	pinsEach    = 8 // the last to get the lock has 5 s for it
 	pinsFileEnv = "SWITCHBOARD_TEST_PINS"
 	pinsWhoEnv  = "SWITCHBOARD_TEST_PINS_WHO"
 )

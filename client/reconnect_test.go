@@ -145,10 +145,11 @@ func TestDeadSessionIsReplaced(t *testing.T) {
 	p := newPlace(t)
 	p.serve(t)
 	for _, queue := range []bool{false, true} {
+		name := fmt.Sprint("r.queue.", queue)
 		gate := newGate()
 		st := newStates()
 		c := dial(t, client.Config{Address: p.address(), Dial: gate.dial, Key: shs.GenerateKey(), OnState: st.add})
-		ln, err := c.ListenWith(short(t), "r.mine", client.ClaimOptions{Queue: queue})
+		ln, err := c.ListenWith(short(t), name, client.ClaimOptions{Queue: queue})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -163,7 +164,7 @@ func TestDeadSessionIsReplaced(t *testing.T) {
 			t.Fatalf("got %+v, want the owner's", got)
 		}
 		peer := dial(t, client.Config{Address: p.address()})
-		e, err := peer.Lookup(short(t), "r.mine")
+		e, err := peer.Lookup(short(t), name)
 		if err != nil {
 			t.Fatal(err)
 		}

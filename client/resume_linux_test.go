@@ -252,7 +252,7 @@ func TestResumeEnds(t *testing.T) {
 			p.cutLinks()
 		}
 		call.Abort()
-		accepted.SetReadDeadline(time.Now().Add(5 * time.Second))
+		accepted.SetReadDeadline(time.Now().Add(time.Minute))
 		_, err := accepted.Read(make([]byte, 1))
 		wantErr(t, err, client.LinkLost)
 	}

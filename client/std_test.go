@@ -31,16 +31,16 @@ func TestHTTP(t *testing.T) {
 			})}
 			var wg sync.WaitGroup
 			wg.Go(func() { srv.Serve(ln) })
-			tr := &http.Transport{DialContext: caller.DialContext}
+			tr := &http.Transport{DialContext: caller.DialContext, MaxConnsPerHost: 4} // handshakes at a time, each within 5 s
 			hc := &http.Client{Transport: tr}
 			me, err := caller.WhoAmI(short(t))
 			if err != nil {
 				t.Fatal(err)
 			}
 			var calls sync.WaitGroup
-			for i := range 20 {
+			for i := range 8 {
 				calls.Go(func() {
-					big := strings.Repeat("x", 10_000*i)
+					big := strings.Repeat("x", 25_000*i)
 					resp, err := hc.Post("http://org.example.web/", "text/plain", strings.NewReader(big))
 					if err != nil {
 						t.Error(err)

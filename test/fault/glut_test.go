@@ -47,7 +47,7 @@ func TestF28StuckApplication(t *testing.T) {
 		t.Errorf("the session ended: %v, resets by reason: %v", caller.ended, caller.resets)
 	}
 	caller.mu.Unlock()
-	if grew > 16<<20 {
+	if grew > 32<<20 {
 		t.Errorf("the server grew by %s", mib(grew))
 	}
 	callee.mu.Lock()

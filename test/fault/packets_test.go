@@ -226,7 +226,7 @@ func TestF12DeafPeer(t *testing.T) {
 	wg.Wait()
 	grew := rss(t, d.cmd.Process.Pid) - before
 	for i, d := range took {
-		if d < 8*time.Second || d > slow*20*time.Second {
+		if d < 5*time.Second || d > slow*20*time.Second { // it writes on while the server may be stuck
 			t.Errorf("%d: cut %v after the last request was taken, want about 10 s", i, d)
 		}
 	}

@@ -38,7 +38,7 @@ func TestCraftedClient(t *testing.T) {
 		for _, network := range host.Networks() {
 			t.Run(row.name+"/"+network, func(t *testing.T) {
 				conn := h.DialRaw(t, network)
-				if err := conn.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+				if err := conn.SetDeadline(time.Now().Add(time.Minute)); err != nil {
 					t.Fatal(err)
 				}
 				secret, public := ephemeral(t, row.weak)

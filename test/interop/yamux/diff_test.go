@@ -173,7 +173,7 @@ func play(t *testing.T, start func(net.Conn) (player, error), wire []byte, piece
 		rest = rest[n:]
 	}
 	res := result{streams: make(map[uint32]arrived)}
-	late := time.NewTimer(10 * time.Second)
+	late := time.NewTimer(time.Minute)
 	defer late.Stop()
 	select {
 	case <-lives:

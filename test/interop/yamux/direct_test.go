@@ -264,7 +264,7 @@ func TestPing(t *testing.T) {
 		t.Run("keepalive against "+lib.name, func(t *testing.T) {
 			a, b := testnet.Pipe()
 			counted := &pingCounter{Conn: a, want: 5, reached: make(chan struct{})}
-			ours := mux.Client(counted, mux.Config{KeepAlive: 20 * time.Millisecond, DeadAfter: 10 * time.Second})
+			ours := mux.Client(counted, mux.Config{KeepAlive: 20 * time.Millisecond, DeadAfter: time.Minute})
 			defer ours.Close()
 			theirs, err := lib.server(b)
 			if err != nil {

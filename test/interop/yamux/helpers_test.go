@@ -60,7 +60,7 @@ func hear(t *testing.T, r io.Reader, want string, end error) {
 // wait polls what the libraries do not signal.
 func wait(t *testing.T, what string, f func() bool) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
