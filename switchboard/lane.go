@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
+	"os"
 	"time"
 
 	"github.com/cad2f06c/switchboard/channel"
@@ -65,9 +67,17 @@ func firstPacket(lane channel.Lane) (muxrpc.Packet, error) {
 	}
 	p, err := muxrpc.ReadPacket(lane, control.MaxServerBody)
 	if err != nil {
-		return muxrpc.Packet{}, err
+		return muxrpc.Packet{}, late(err, "whole first packet", firstPacketTimeout)
 	}
 	return p, lane.SetReadDeadline(time.Time{})
+}
+
+// late says of a deadline what was waited for in vain; other errors stay as they are.
+func late(err error, what string, d time.Duration) error {
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return fmt.Errorf("no %s in %v: %w", what, d, err)
+	}
+	return err
 }
 
 // newControl makes the muxrpc session of a control lane, and enters it into the

@@ -19,13 +19,14 @@ func TestFirstByte(t *testing.T) {
 		bytes string
 		want  string // answered
 		after time.Duration
+		log   string
 	}{
-		{"unknown", "GET / HTTP/1.1\r\n", "", 0},
-		{"muxrpc client that came and went", strings.Repeat("\x00", 9), strings.Repeat("\x00", 9), 0},
-		{"nothing", "", "", 30 * time.Second},
-		{"half a packet", "\x02\x00\x00\x00\x05", "", 10 * time.Second},
-		{"half a yamux header", "\x00\x00", "", 30 * time.Second},
-		{"4 GiB", "\x02\xff\xff\xff\xff\x00\x00\x00\x01", "", 0},
+		{"unknown", "GET / HTTP/1.1\r\n", "", 0, "the first byte is of no kind of lane"},
+		{"muxrpc client that came and went", strings.Repeat("\x00", 9), strings.Repeat("\x00", 9), 0, "session ends"},
+		{"nothing", "", "", 30 * time.Second, "no first byte in 30s"},
+		{"half a packet", "\x02\x00\x00\x00\x05", "", 10 * time.Second, "no whole first packet in 10s"},
+		{"half a yamux header", "\x00\x00", "", 30 * time.Second, "no whole first frame in 30s"},
+		{"4 GiB", "\x02\xff\xff\xff\xff\x00\x00\x00\x01", "", 0, "4294967295 bytes, limit 65536"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			bubble(t, switchboard.Limits{}, func(t *testing.T, h *host) {
@@ -38,6 +39,10 @@ func TestFirstByte(t *testing.T) {
 				}
 				if d := time.Since(began); d.Round(time.Second) != tc.after {
 					t.Errorf("ended after %v, want %v", d, tc.after)
+				}
+				synctest.Wait()
+				if !strings.Contains(h.log.String(), tc.log) {
+					t.Errorf("the log says nothing of %q:\n%s", tc.log, &h.log)
 				}
 			})
 		})

@@ -197,12 +197,12 @@ func (s *session) peek() (byte, error) {
 	}
 	b, err := s.conn.Peek(1)
 	if err != nil {
-		return 0, err
+		return 0, late(err, "first byte", firstByteTimeout)
 	}
 	kind := b[0]
 	if kind == 0 {
 		if b, err = s.conn.Peek(9); err != nil {
-			return 0, err
+			return 0, late(err, "whole first frame", firstByteTimeout)
 		}
 		if [9]byte(b) == [9]byte{} {
 			s.conn.SetWriteDeadline(time.Now().Add(goodbyeTimeout))

@@ -1,9 +1,11 @@
 package switchboard_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"io"
+	"log/slog"
 	"net"
 	"strings"
 	"sync"
@@ -26,12 +28,14 @@ import (
 func bubble(t *testing.T, limits switchboard.Limits, f func(t *testing.T, h *host)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		srv, err := switchboard.New(switchboard.Config{Key: seeded(0), Limits: limits, Version: "test"})
+		ctx, stop := context.WithCancel(t.Context())
+		h := &host{t: t, local: switchboard.NewLocal(), stop: stop}
+		log := slog.New(slog.NewTextHandler(&h.log, nil))
+		srv, err := switchboard.New(switchboard.Config{Key: seeded(0), Limits: limits, Version: "test", Log: log})
 		if err != nil {
 			t.Fatal(err)
 		}
-		ctx, stop := context.WithCancel(t.Context())
-		h := &host{t: t, srv: srv, local: switchboard.NewLocal(), stop: stop}
+		h.srv = srv
 		h.wg.Go(func() { h.err = srv.Serve(ctx, h.local) })
 		f(t, h)
 		stop()
@@ -49,6 +53,7 @@ type host struct {
 	t     *testing.T
 	srv   *switchboard.Server
 	local *switchboard.Local
+	log   bytes.Buffer // to be read while all of the bubble is blocked
 	stop  context.CancelFunc
 	wg    sync.WaitGroup
 	err   error
