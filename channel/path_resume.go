@@ -12,6 +12,7 @@ import (
 type Resume struct {
 	Window int    // bytes held for each direction, at most: MinWindow to MaxWindow
 	Lost   func() // told, on any goroutine, each time that no link is left; must not wait. Nil: nobody is told
+	NoLane bool   // the channel never goes back to the lane
 }
 
 // resuming is what a Path has of that.
@@ -21,16 +22,17 @@ type resuming struct {
 	// guarded by the Path's mu
 	r      *resumer
 	path   *resumeLane // the link that the move goes to
-	joined bool        // all is the resumer's
-	parked bool        // the lane, too
+	noLane bool
+	joined bool // all is the resumer's
+	parked bool // the lane, too
 }
 
 // MoveResumable is Move for a channel that outlives its link from then on: it
-// goes back to the lane, which stays parked, or on to a link of AddLink. It
-// dies when it has been without either for 30 s.
+// goes back to the lane, which stays parked unless NoLane is set, or on to a link
+// of AddLink. It dies when it has been without either for 30 s.
 func (p *Path) MoveResumable(ctx context.Context, link Lane, with Resume) error {
 	if with.Window < MinWindow || with.Window > MaxWindow {
-		with = Resume{Window: min(max(with.Window, MinWindow), MaxWindow), Lost: with.Lost}
+		with.Window = min(max(with.Window, MinWindow), MaxWindow)
 	}
 	return p.move(ctx, link, with)
 }
@@ -39,7 +41,7 @@ func (p *Path) MoveResumable(ctx context.Context, link Lane, with Resume) error 
 // resumer over it.
 func (p *Path) resumableLocked(link Lane, with Resume) Lane {
 	s := &p.resumes
-	s.r, s.path = nil, nil
+	s.r, s.path, s.noLane = nil, nil, with.NoLane
 	if with.Window == 0 {
 		return link
 	}
@@ -74,7 +76,7 @@ func (p *Path) hear() {
 }
 
 // park makes the lane a path of its own, when it has nothing more of the
-// channel's, and if it is open both ways. The other end may still be reading the
+// channel's, and if it is open both ways and wanted. The other end may still be reading the
 // channel's bytes there, and must not find frames among them: so the caller,
 // which is through last, says something first.
 func (p *Path) park() {
@@ -90,7 +92,7 @@ func (p *Path) park() {
 		return
 	}
 	s.joined = true
-	s.parked = p.m.out != outEnded && p.m.in == inLink && p.lane.SetDeadline(time.Time{}) == nil
+	s.parked = !s.noLane && p.m.out != outEnded && p.m.in == inLink && p.lane.SetDeadline(time.Time{}) == nil
 	parked := s.parked
 	p.mu.Unlock()
 	if parked {

@@ -343,8 +343,16 @@ func (e *end) tellClosed(s *session) {
 	}
 }
 
+// require keeps the channel off its lane.
+func (e *end) require() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.required = true
+}
+
 // requireLink is dialLinks for a channel that may not use its lane.
 func (e *end) requireLink(ctx context.Context, links *control.Links, tell func(Attempt)) (err error) {
+	e.require()
 	began := time.Now()
 	defer func() {
 		if tell != nil {

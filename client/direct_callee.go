@@ -206,6 +206,7 @@ func (s *session) acceptSlow(stream *mux.Stream, req int32, o *offer, l *Listene
 func (s *session) ready(e *end, o *offer, l *Listener, ln *awaited) error {
 	ctx := s.c.ctx
 	if ln != nil && o.require {
+		e.require()
 		ctx, cancel := context.WithTimeout(ctx, markFor)
 		defer cancel()
 		if err := e.awaitLink(ctx, ln, o.direct.Survive); err != nil {

@@ -54,6 +54,7 @@ type end struct {
 	survive   bool            // it may do without a control session
 	announced <-chan struct{} // closed when the server was told of the move; nil at the callee
 	window    int64           // agreed on for net links; 0: they die with the channel
+	required  bool            // nothing of the channel goes over the server
 	ln        *awaited        // the link of an attempt, at the callee
 }
 

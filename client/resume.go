@@ -46,7 +46,7 @@ func (e *end) setWindow(w int64) {
 // ends offer it. A channel that has moved resumably has one more link then.
 func (e *end) move(ctx context.Context, link *shs.Conn, kind channel.Kind) error {
 	e.mu.Lock()
-	w := e.window
+	w, noLane := e.window, e.required
 	e.mu.Unlock()
 	switch {
 	case kind != channel.Net || w == 0:
@@ -57,7 +57,7 @@ func (e *end) move(ctx context.Context, link *shs.Conn, kind channel.Kind) error
 		}
 		return nil
 	}
-	with := channel.Resume{Window: int(w)}
+	with := channel.Resume{Window: int(w), NoLane: noLane}
 	if e.caller {
 		r := &relinker{e: e}
 		with.Lost = r.lost

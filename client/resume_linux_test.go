@@ -133,27 +133,39 @@ func stream(t *testing.T, wg *sync.WaitGroup, a, b *channel.Conn, over <-chan st
 }
 
 // TestResumeLinks: the link dies again and again under full load both ways; the
-// channel goes on over the server, and on the next link.
+// channel goes on over the server, unless a link is required, and on the next link.
 func TestResumeLinks(t *testing.T) {
+	for what, direct := range map[string]client.Direct{"auto": client.DirectAuto, "require": client.DirectRequire} {
+		t.Run(what, func(t *testing.T) { resumeLinks(t, direct) })
+	}
+}
+
+func resumeLinks(t *testing.T, direct client.Direct) {
 	p := newTCPPlace()
 	address, _ := p.serve(t)
 	a, b := p.dial(t, address, 256<<10, 512<<10, newStates(), newStates())
-	call, accepted := open(t, a, listen(t, b, "org.example.far"), client.OpenOptions{Direct: client.DirectRequire})
-	if call.Link() != channel.Net || accepted.Link() != channel.Net {
+	call, accepted := open(t, a, listen(t, b, "org.example.far"), client.OpenOptions{Direct: direct})
+	moved := func() bool { return call.Link() == channel.Net && accepted.Link() == channel.Net }
+	if direct == client.DirectRequire && !moved() {
 		t.Fatalf("the ends are on %q and %q", call.Link(), accepted.Link())
 	}
 	var wg sync.WaitGroup
 	over := make(chan struct{})
 	there, back := stream(t, &wg, call, accepted, over), stream(t, &wg, accepted, call, over)
 	for range 3 {
+		eventually(t, moved)
 		if n := p.cutLinks(); n == 0 {
 			t.Error("there is no link")
 		}
 		eventually(t, func() bool { return call.Link() == "" && accepted.Link() == "" })
-		eventually(t, func() bool { return call.Link() == channel.Net && accepted.Link() == channel.Net })
 	}
-	if info, ok := listed(t, a, call.Info().ID); !ok || info.State != control.StateDirect || info.Link != "net" {
+	eventually(t, moved)
+	info, ok := listed(t, a, call.Info().ID)
+	if !ok || info.State != control.StateDirect || info.Link != "net" {
 		t.Errorf("listed %+v, %v", info, ok)
+	}
+	if seen := info.In + info.Out; (seen == 0) != (direct == client.DirectRequire) {
+		t.Errorf("the server has seen %d bytes", seen)
 	}
 	close(over)
 	wg.Wait()
