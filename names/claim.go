@@ -10,6 +10,7 @@ import (
 // first line that holds (PROTOCOL.md §5):
 //
 //	n is reserved                                → ErrReserved
+//	nobody owns n, and it is held for another key → ErrTaken
 //	nobody owns n                                → owner; a full key: ErrQuota
 //	the session owns n                           → owner, same epoch; flags replaced, info too if given
 //	opt.Replace, and the owner yields or has the
@@ -27,6 +28,7 @@ import (
 // have taken effect of one name by one key within 30 s.
 func (r *Registry) Claim(now time.Time, o Owner, n Name, opt Options) (Result, []Change, error) {
 	r.acts.expire(now)
+	r.holds.expire(now)
 	if Reserved(n) {
 		return Result{}, nil, ErrReserved
 	}
@@ -49,9 +51,13 @@ func (r *Registry) Claim(now time.Time, o Owner, n Name, opt Options) (Result, [
 
 // claimFree gives a name that nobody owns.
 func (r *Registry) claimFree(now time.Time, n Name, mine claim) (Result, []Change, error) {
+	if r.holds.refuses(n, mine.Key) {
+		return Result{}, nil, ErrTaken
+	}
 	if r.keys.total(mine.Key) >= r.limits.NamesPerKey {
 		return Result{}, nil, ErrQuota
 	}
+	r.holds.end(n)
 	rec := &record{}
 	r.names[n] = rec
 	change := r.begin(now, n, rec, mine, Connected, nil)
@@ -153,12 +159,17 @@ func (r *Registry) Update(now time.Time, session uint64, n Name, info []byte) (u
 // order. The next waiter owns a name in the same event (Moved).
 func (r *Registry) Drop(now time.Time, session uint64) []Change {
 	r.acts.expire(now)
+	r.holds.expire(now)
 	for _, n := range r.sessions.waiting(session) {
 		r.leave(r.names[n], session)
 	}
 	var changes []Change
 	for _, n := range r.sessions.owned(session) {
-		changes = append(changes, r.end(now, r.names[n]))
+		rec := r.names[n]
+		if r.limits.Hold > 0 && len(rec.line) == 0 {
+			r.holds.begin(n, rec.owner.Key, now.Add(r.limits.Hold), r.limits.NamesPerKey)
+		}
+		changes = append(changes, r.end(now, rec))
 	}
 	return changes
 }

@@ -21,6 +21,11 @@ type Limits struct {
 	NamesPerKey    int // names owned plus waits, over all sessions of a key; default 16
 	WaitersPerName int // default 64
 	Log            int // changes kept for Since, and as many revs of snapshots; default 4096
+
+	// Hold is how long a name that nobody waits for stays with the key whose
+	// session has ended, to another's claim ErrTaken; none if it is 0. What is
+	// released is not held.
+	Hold time.Duration
 }
 
 // Owner is a session with the key it has proven and the transport it came over
@@ -100,6 +105,7 @@ type Registry struct {
 	sessions books[uint64]
 	keys     books[[32]byte]
 	acts     replaces
+	holds    holds
 	log      history
 	index    index
 	rev      uint64 // the last one drawn
@@ -153,6 +159,10 @@ func (r *Registry) Get(n Name) (*Entry, bool) {
 
 // NamesOf returns the names that a session owns, sorted; the slice is the caller's.
 func (r *Registry) NamesOf(session uint64) []Name { return r.sessions.owned(session) }
+
+// WaitsOf returns the names that a session waits for, sorted; the slice is the
+// caller's.
+func (r *Registry) WaitsOf(session uint64) []Name { return r.sessions.waiting(session) }
 
 // NamesOfKey returns the names that all sessions of a key own, sorted; the slice
 // is the caller's.
