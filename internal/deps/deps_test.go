@@ -46,6 +46,7 @@ var rules = []rule{
 	{pkg: "internal/quickjson", why: "a leaf: it knows JSON, and no name of a field"},
 	{pkg: "muxrpc", ours: []string{"internal/quickjson"}, why: "the codec serves any connection and knows neither keys nor names"},
 	{pkg: "names", why: "a leaf: the registry is pure and knows sessions by number only"},
+	{pkg: "internal/policy", ours: []string{"names"}, why: "the rules are pure: who decides knows keys and names, and nothing of sessions"},
 	{pkg: "internal/mux", why: "a leaf: it is to be replaced, or compared with a library, by itself"},
 	{pkg: "internal/paths", modules: []string{sys}, why: "a leaf: commands and client share it, and neither may draw in the other"},
 	{pkg: "internal/peercred", modules: []string{sys}, why: "a leaf: client and server share it, and neither may draw in the other"},
