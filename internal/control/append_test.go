@@ -52,6 +52,8 @@ func anyBody(t *rapid.T) control.Body {
 		return &control.AcceptResult{Channel: some("channel")}
 	case 6:
 		return &control.ChannelLinkArgs{Channel: some("channel"), Direct: anyAsk(t)}
+	case 7:
+		return &control.GoingAwayArgs{DrainMS: rapid.Int64().Draw(t, "drain")}
 	case 5:
 		return &control.ChannelCloseArgs{Channel: some("channel"), Reason: some("reason")}
 	}

@@ -36,6 +36,7 @@ const (
 	MethodChannelLink  = "channel.link"
 	MethodChannelFD    = "channel.fd"
 	MethodChannelClose = "channel.close"
+	MethodGoingAway    = "going_away"
 )
 
 // Limits that both ends know (PROTOCOL.md §8).

@@ -122,6 +122,13 @@ func (a *AcceptArgs) field(name string) any {
 	return nil
 }
 
+func (a *GoingAwayArgs) field(name string) any {
+	if name == "drain_ms" {
+		return &a.DrainMS
+	}
+	return nil
+}
+
 func (a *ChannelCloseArgs) field(name string) any {
 	switch name {
 	case "channel":

@@ -212,3 +212,9 @@ type ChannelCloseArgs struct {
 	Channel string `json:"channel"`
 	Reason  string `json:"reason,omitempty"`
 }
+
+// GoingAwayArgs tells a peer that the server stops, and for how many
+// milliseconds open channels may go on at most.
+type GoingAwayArgs struct {
+	DrainMS int64 `json:"drain_ms"`
+}
