@@ -114,12 +114,14 @@ type Was struct {
 	Epoch   uint64        `json:"epoch"`
 }
 
-// WhoAmI is what the server knows of the caller, and of itself.
+// WhoAmI is what the server knows of the caller, and of itself. Tenant is
+// absent in the default one.
 type WhoAmI struct {
 	ID      shs.PublicKey `json:"id"`
 	Session string        `json:"session"`
 	Names   []string      `json:"names"`
 	Level   string        `json:"level"`
+	Tenant  string        `json:"tenant,omitempty"`
 	Server  ServerInfo    `json:"server"`
 }
 
