@@ -43,7 +43,7 @@ func (c *Client) run(s *session) {
 func (c *Client) outlive(s *session) error {
 	select {
 	case <-s.ctx.Done():
-	case <-s.goAway():
+	case <-s.away:
 		// Nothing new may begin here; what has begun may end.
 		c.withdraw(s, errGoAway)
 		s.drain()

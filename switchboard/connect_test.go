@@ -370,6 +370,12 @@ func TestStop(t *testing.T) {
 		began := time.Now()
 		w.wantError(0x0e, -1, control.ShuttingDown)
 		pending.wantError(0x0e, -1, control.ShuttingDown)
+		for _, p := range []*peer{h.next(mc), h.next(mp), idle} {
+			if told := arg(t, p.want(0x02, 1)); string(told) != `{"drain_ms":30000}` {
+				t.Errorf("told %s", told)
+			}
+			p.send(0x02, -1, "true")
+		}
 		idle.hear(strings.Repeat("\x00", 9)) // the muxrpc goodbye
 		if _, err := h.local.DialContext(t.Context(), "", ""); err == nil {
 			t.Error("the listener is still open")
@@ -385,8 +391,8 @@ func TestStop(t *testing.T) {
 		if told := arg(t, notice.want(0x02, 1)); field(t, told, "reason") != "shutting_down" {
 			t.Errorf("told %s", told)
 		}
-		if d := time.Since(began).Round(time.Second); d != 5*time.Second {
-			t.Errorf("the channel had %v, want 5 s", d)
+		if d := time.Since(began).Round(time.Second); d != 30*time.Second {
+			t.Errorf("the channel had %v, want 30 s", d)
 		}
 		c.wantCut()
 		p.wantCut()

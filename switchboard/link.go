@@ -214,13 +214,19 @@ func (s *session) notify(id channel.ID, reason string) {
 // beginNotice makes the call of notify. wait waits for its answer, which is
 // `true`, and whose lack changes nothing.
 func (s *session) beginNotice(ctx context.Context, id channel.ID, reason string) (wait func()) {
+	return s.beginCall(ctx, control.MethodChannelClose, &control.ChannelCloseArgs{Channel: id.String(), Reason: reason})
+}
+
+// beginCall makes an async call to a session, if that takes calls. On yamux it
+// is on its way when beginCall returns; else it is made by wait, which waits for
+// the answer, whatever that is.
+func (s *session) beginCall(ctx context.Context, method string, args control.Body) (wait func()) {
 	s.srv.mu.Lock()
 	m, rpc := s.mux, s.control
 	s.srv.mu.Unlock()
-	args := control.ChannelCloseArgs{Channel: id.String(), Reason: reason}
 	switch {
 	case m != nil:
-		stream, err := callStream(ctx, m, control.MethodChannelClose, "async", &args)
+		stream, err := callStream(ctx, m, method, "async", args)
 		if err != nil {
 			return func() {}
 		}
@@ -229,7 +235,7 @@ func (s *session) beginNotice(ctx context.Context, id channel.ID, reason string)
 			stream.Close()
 		}
 	case rpc != nil:
-		return func() { _ = rpc.Call(ctx, control.MethodChannelClose, args, nil) }
+		return func() { _ = rpc.Call(ctx, method, args, nil) }
 	}
 	return func() {}
 }
@@ -272,82 +278,4 @@ func (s *session) revoke(reason string, err error) {
 		wg.Go(func() { l.end(reason, nil, err) })
 	}
 	wg.Wait()
-}
-
-// leave ends a session in good order: no new channels; watches hear why, open
-// channels may finish, both within grace; then goodbye.
-func (s *session) leave(grace context.Context) {
-	idle := make(chan struct{})
-	s.srv.mu.Lock()
-	s.leaving = true
-	s.idle = idle
-	s.checkIdleLocked()
-	m := s.mux
-	var pending, parked []*link
-	for l := range s.links {
-		switch {
-		case l.b == nil:
-			pending = append(pending, l)
-		case l.moved:
-			parked = append(parked, l) // it does without its lanes
-		}
-	}
-	rpcs := make([]*muxrpc.Session, 0, len(s.rpcs))
-	for rpc := range s.rpcs {
-		rpcs = append(rpcs, rpc)
-	}
-	s.srv.mu.Unlock()
-
-	for _, l := range pending {
-		l.cancel(control.ShuttingDown)
-	}
-	for _, l := range parked {
-		l.end(reasonStop, nil, control.ShuttingDown)
-	}
-	select {
-	case <-idle:
-	case <-grace.Done():
-		s.revoke(reasonStop, control.ShuttingDown)
-	case <-s.ctx.Done():
-	}
-	if m != nil {
-		// Not before: some libraries take a go-away for the end of all streams.
-		_ = m.GoAway()
-	}
-	bye, cancel := context.WithTimeout(s.ctx, goodbyeTimeout)
-	defer cancel()
-	var wg sync.WaitGroup
-	for _, rpc := range rpcs {
-		wg.Go(func() { _ = rpc.Goodbye(bye) }) // best effort: the end follows anyway
-	}
-	wg.Wait()
-	s.kill(control.ShuttingDown)
-}
-
-// drain is the stop of Serve: see there.
-func (s *Server) drain(life context.Context) {
-	s.mu.Lock()
-	s.stopping = true
-	sessions := make([]*session, 0, len(s.sessions))
-	for _, sess := range s.sessions {
-		sessions = append(sessions, sess)
-	}
-	for w := range s.watches {
-		w.endLocked(control.ShuttingDown)
-	}
-	s.mu.Unlock()
-	s.log.Info("stopping", "sessions", len(sessions))
-	for _, h := range s.half {
-		h.close()
-	}
-	grace, cancel := context.WithTimeout(life, s.cfg.DrainTimeout)
-	defer cancel()
-	var wg sync.WaitGroup
-	for _, sess := range sessions {
-		wg.Go(func() { sess.leave(grace) })
-	}
-	wg.Wait()
-	began := time.Now()
-	s.wg.Wait()
-	s.log.Info("stopped", "dur", time.Since(began).Round(time.Millisecond))
 }

@@ -80,10 +80,10 @@ func New(cfg Config) (*Server, error) {
 func (s *Server) Key() shs.PublicKey { return s.key }
 
 // Serve serves peers on all listeners until ctx ends. It then stops in good
-// order: it closes the listeners (before it returns for whatever reason), ends
-// calls, watches and new channels with shutting_down, lets open channels go on
-// for DrainTimeout, says goodbye, and returns nil after the last goroutine has
-// ended. It returns an error at once when a listener may not be served, and
+// order: it closes the listeners (before it returns for whatever reason), tells
+// all sessions, ends calls, watches and new channels with shutting_down, lets
+// open channels go on for DrainTimeout, says goodbye to each session when its
+// last channel is over, and returns nil after the last goroutine has ended. It returns an error at once when a listener may not be served, and
 // after the same stop when one of them breaks. It may be called once.
 func (s *Server) Serve(ctx context.Context, lns ...net.Listener) error {
 	if s.served.Swap(true) {

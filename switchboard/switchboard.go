@@ -63,7 +63,8 @@ type Config struct {
 	// server. See ParseAdvertise.
 	AdvertiseHost netip.Addr
 	// DrainTimeout is how long open channels may go on after Serve's context
-	// has ended. Default 5 s.
+	// has ended; those that are left after a third of it are ended one after the
+	// other. Default 30 s.
 	DrainTimeout time.Duration
 	// Log receives the server's records. Nil discards them.
 	Log *slog.Logger
@@ -108,7 +109,7 @@ const (
 	goodbyeTimeout     = time.Second
 	noticeTimeout      = 2 * time.Second        // for a peer to take a channel.close
 	revokeTimeout      = 500 * time.Millisecond // for a revoked peer to hear of its moved channels
-	drainTimeout       = 5 * time.Second
+	drainTimeout       = 30 * time.Second
 )
 
 // maxMoved is how many moved channels a session may have an end of (PROTOCOL.md
