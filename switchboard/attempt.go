@@ -75,7 +75,9 @@ func (s *session) tryConnect(lane *mux.Stream, req int32, c call, by *mux.Batch)
 	}
 	if err == nil && a.offer != nil {
 		a.mu.Lock() // fail, which may come at once, waits for link
-		a.link, err = s.newLink(id, c.args.To, lane, a.fail)
+		if a.link, err = s.newLink(id, c.args.To, lane, a.fail); err == nil {
+			a.link.meant(f.to, target)
+		}
 		a.mu.Unlock()
 	}
 	if a.link == nil {

@@ -151,7 +151,7 @@ func (l *link) abortCallee() {
 // parseConnect checks what can be checked without the registry.
 func (s *session) parseConnect(args []json.RawMessage) (call, error) {
 	c := call{timeout: control.DefaultTimeoutMS * time.Millisecond}
-	if err := s.srv.spend(s.key, time.Now()); err != nil {
+	if err := s.srv.spend(s.key, control.MethodConnect, time.Now()); err != nil {
 		return c, err
 	}
 	if err := control.Decode(args, &c.args); err != nil {
@@ -160,8 +160,8 @@ func (s *session) parseConnect(args []json.RawMessage) (call, error) {
 	a := &c.args
 	if id, ok := control.ParseSession(a.To); ok {
 		c.session = id
-	} else if name, err := names.ParseName(a.To); err == nil {
-		c.name = name
+	} else if o, err := readName(s.rights.Load().tenant(), a.To); err == nil {
+		c.name = qualified(o.Tenant, o.Name)
 	} else {
 		return c, err
 	}
@@ -214,6 +214,7 @@ func (s *session) open(ctx context.Context, l *link, c call) (*control.ConnectRe
 		return nil, nil, err
 	}
 	defer s.srv.unreserve(target, s.key)
+	l.meant(entry.to, target)
 
 	_, isStream := l.a.(*mux.Stream)
 	w, err := s.wishFor(c, target, l.id, isStream && entry.mux != nil)
@@ -249,14 +250,16 @@ func (l *link) result(w *wish, epoch uint64, links *control.Links) *control.Conn
 
 // offerArgs is what the callee is told.
 func (s *session) offerArgs(l *link, c call, f found, w *wish) control.OfferArgs {
+	mine := s.rights.Load()
 	return control.OfferArgs{
 		Channel: l.id.String(),
 		Name:    c.args.To,
 		Peer: control.Caller{
 			ID:      s.key,
 			Session: s.name(),
-			Names:   texts(f.callerNames),
-			Level:   level,
+			Names:   w.target.rights.Load().texts(f.callerNames),
+			Level:   mine.level().String(),
+			Tenant:  mine.tenant(),
 		},
 		Meta:    c.args.Meta,
 		Epoch:   f.epoch,

@@ -9,6 +9,7 @@ import (
 	"github.com/cad2f06c/switchboard/channel"
 	"github.com/cad2f06c/switchboard/internal/control"
 	"github.com/cad2f06c/switchboard/internal/mux"
+	"github.com/cad2f06c/switchboard/internal/policy"
 	"github.com/cad2f06c/switchboard/muxrpc"
 	"github.com/cad2f06c/switchboard/shs"
 )
@@ -39,15 +40,16 @@ type link struct {
 	told sync.Once
 
 	// guarded by srv.mu
-	b       channel.Lane // the callee's; nil while pending
-	callee  *session     // whose lane b is
-	offered *session     // which session was called; the same unless it came on a new connection
-	since   time.Time    // when it was bound
-	kinds   []string     // of the direct links that the caller was told of
-	survive bool         // granted with them
-	early   bool         // the callee said channel.closed before the caller said channel.moved
-	moved   bool         // what becomes of the lanes is nothing to its ends
-	closing bool         // it breaks, and may not move any more
+	to      policy.Object // the name by which the caller may talk to the callee; no name: it calls back
+	b       channel.Lane  // the callee's; nil while pending
+	callee  *session      // whose lane b is
+	offered *session      // which session was called; the same unless it came on a new connection
+	since   time.Time     // when it was bound
+	kinds   []string      // of the direct links that the caller was told of
+	survive bool          // granted with them
+	early   bool          // the callee said channel.closed before the caller said channel.moved
+	moved   bool          // what becomes of the lanes is nothing to its ends
+	closing bool          // it breaks, and may not move any more
 }
 
 // newLink enters a connect into the books of its session.
@@ -63,9 +65,21 @@ func (s *session) newLink(id channel.ID, name string, lane channel.Lane, cancel 
 	return l, nil
 }
 
-// bind gives the link its callee. It fails if either end is gone already.
+// meant notes whom the caller means, and why it may talk to that.
+func (l *link) meant(to policy.Object, target *session) {
+	l.srv.mu.Lock()
+	defer l.srv.mu.Unlock()
+	l.to, l.offered = to, target
+}
+
+// bind gives the link its callee. It fails if either end is gone already, or the
+// rules have changed in between.
 func (l *link) bind(b channel.Lane, callee, offered *session) error {
 	l.srv.mu.Lock()
+	if err := l.allowedLocked(); err != nil {
+		l.srv.mu.Unlock()
+		return err
+	}
 	l.b, l.callee, l.offered, l.since = b, callee, offered, time.Now()
 	callee.links[l] = struct{}{}
 	l.srv.links[l.id] = l

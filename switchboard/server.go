@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -13,6 +12,7 @@ import (
 	"time"
 
 	"github.com/cad2f06c/switchboard/channel"
+	"github.com/cad2f06c/switchboard/internal/policy"
 	"github.com/cad2f06c/switchboard/shs"
 )
 
@@ -72,7 +72,14 @@ func New(cfg Config) (*Server, error) {
 		s.half[transport] = &halfOpen{max: n}
 	}
 	s.books.init(cfg.Limits, s.started)
-	s.authorized = maps.Clone(cfg.Authorized)
+	if cfg.Policy == nil {
+		cfg.Policy = &Policy{cfg: policy.Defaults()}
+	}
+	made, err := cfg.Policy.bind(s.key)
+	if err != nil {
+		return nil, err
+	}
+	s.rules.Store(made)
 	return s, nil
 }
 

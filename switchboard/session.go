@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cad2f06c/switchboard/channel"
@@ -44,6 +45,8 @@ type session struct {
 	ctx       context.Context
 	cancel    context.CancelCauseFunc
 
+	rights atomic.Pointer[rights] // changed with srv.mu held
+
 	lanes sync.WaitGroup // one goroutine per yamux lane
 
 	// guarded by srv.mu
@@ -79,6 +82,7 @@ func (s *Server) newSession(life context.Context, conn *shs.Conn, o origin) *ses
 	sess.place.files = o.transport == transportUnix && conn.PassesFiles()
 	sess.ctx, sess.cancel = context.WithCancelCause(life)
 	s.mu.Lock()
+	sess.beginRightsLocked()
 	s.last++
 	sess.id = s.last
 	s.sessions[sess.id] = sess
@@ -216,12 +220,13 @@ func (s *session) peek() (byte, error) {
 // serveMux runs a yamux session: each of its streams is a lane.
 func (s *session) serveMux() error {
 	l := &s.srv.limits
+	q := l.quota(s.rights.Load().level())
 	m := mux.Server(s.conn, mux.Config{
-		MaxStreams: l.Lanes,
+		MaxStreams: q.Lanes,
 		Backlog:    l.LaneBacklog,
 		Budget:     s.srv.budget(s.key),
 		Rates: mux.Rates{
-			Opens:   mux.Rate{PerSecond: l.OpenRate, Burst: l.OpenBurst},
+			Opens:   q.opens(s.transport),
 			Resets:  mux.Rate{PerSecond: l.ResetRate, Burst: l.ResetBurst},
 			Pings:   mux.Rate{PerSecond: l.PingRate, Burst: l.PingBurst},
 			Updates: mux.Rate{PerSecond: l.UpdateRate, Burst: l.UpdateRate},
