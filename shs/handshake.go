@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -84,11 +85,24 @@ func (c *Conn) handshake(stop func() bool, cause func() error) error {
 }
 
 // shakeAside is shake on a goroutine of its own: curve arithmetic needs a deep
-// stack, which whoever goes on to serve the connection would keep for long.
+// stack, which whoever goes on to serve the connection would keep for long. A
+// panic there is one here, where somebody may recover it.
 func (c *Conn) shakeAside() (session *shs1.Session, err error) {
+	var broken any
+	var stack []byte
 	var wg sync.WaitGroup
-	wg.Go(func() { session, err = c.shake() })
+	wg.Go(func() {
+		defer func() {
+			if broken = recover(); broken != nil {
+				stack = debug.Stack()
+			}
+		}()
+		session, err = c.shake()
+	})
 	wg.Wait()
+	if broken != nil {
+		panic(fmt.Sprintf("shs: panic in a handshake: %v\n\n%s", broken, stack))
+	}
 	return session, err
 }
 
@@ -122,6 +136,7 @@ func (c *Conn) shake() (*shs1.Session, error) {
 	if cfg.Authorize != nil {
 		inner.Authorize = func(client [32]byte, i int) error { return cfg.Authorize(client, c.modeOf(i)) }
 	}
+	inner.Work = cfg.Work
 	return shs1.Server(c.raw, inner)
 }
 

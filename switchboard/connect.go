@@ -101,7 +101,7 @@ func (l *link) relay() {
 			return
 		}
 		// Not here: to tell an end may take a moment.
-		l.srv.wg.Go(func() {
+		l.caller.spawn(func() {
 			if !l.breaks() {
 				a.Reset(mux.ReasonNone)
 				b.Reset(mux.ReasonNone)

@@ -34,9 +34,7 @@ func (s *Server) drain(life context.Context) {
 	}
 	s.mu.Unlock()
 	s.log.Info("stopping", "sessions", len(sessions), "channels", len(links), "drain", s.cfg.DrainTimeout)
-	for _, h := range s.half {
-		h.close()
-	}
+	s.adm.close()
 	grace, cancel := context.WithDeadline(life, began.Add(s.cfg.DrainTimeout))
 	defer cancel()
 	var wg sync.WaitGroup

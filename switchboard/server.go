@@ -2,13 +2,11 @@ package switchboard
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/cad2f06c/switchboard/channel"
@@ -24,13 +22,14 @@ type Server struct {
 	log     *slog.Logger
 	started time.Time
 	buffers *sync.Pool // of the relay
-	half    map[string]*halfOpen
+	adm     *admission
 	prep    *shs.Prepared
 
 	wake chan struct{} // one token: an end of a moved channel is away
 
-	served atomic.Bool
-	wg     sync.WaitGroup // connections, and what outlives a lane's goroutine
+	served  atomic.Bool
+	reserve reserve
+	wg      sync.WaitGroup // connections, and what outlives a lane's goroutine
 
 	ports []uint16 // TCP ports that it listens on; guarded by mu
 
@@ -54,6 +53,7 @@ func New(cfg Config) (*Server, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
+	cfg.Limits.fit(openFiles())
 	cfg.Limits = cfg.Limits.withDefaults()
 	s := &Server{
 		cfg:     cfg,
@@ -61,16 +61,10 @@ func New(cfg Config) (*Server, error) {
 		log:     cfg.Log,
 		started: time.Now(),
 		buffers: channel.NewPool(),
-		half:    make(map[string]*halfOpen),
 		prep:    shs.Prepare(cfg.Key),
 		wake:    make(chan struct{}, 1),
 	}
-	for transport, n := range map[string]int{transportNet: 1024, transportUnix: 128, transportLocal: 128} {
-		if cfg.Limits.HalfOpen > 0 {
-			n = cfg.Limits.HalfOpen
-		}
-		s.half[transport] = &halfOpen{max: n}
-	}
+	s.adm = newAdmission(&s.cfg.Limits.Admission, cfg.Log)
 	s.books.init(cfg.Limits, s.started)
 	if cfg.Policy == nil {
 		cfg.Policy = &Policy{cfg: policy.Defaults()}
@@ -106,6 +100,7 @@ func (s *Server) Serve(ctx context.Context, lns ...net.Listener) error {
 		gates[i] = g
 	}
 	s.notePorts(lns)
+	s.hold(lns)
 	// Connections outlive ctx: the stop below ends them in order.
 	life, end := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer end(nil)
@@ -115,6 +110,7 @@ func (s *Server) Serve(ctx context.Context, lns ...net.Listener) error {
 	var loops sync.WaitGroup
 	loops.Go(func() { s.prep.Run(accepting) })
 	loops.Go(func() { s.expireMoved(accepting) })
+	loops.Go(func() { s.adm.report(accepting) })
 	for i, ln := range lns {
 		loops.Go(func() {
 			if err := s.accept(accepting, life, ln, gates[i]); err != nil {
@@ -126,6 +122,7 @@ func (s *Server) Serve(ctx context.Context, lns ...net.Listener) error {
 	<-accepting.Done()
 	closeAll(lns)
 	loops.Wait()
+	s.reserve.letGo()
 	s.drain(life)
 	if ctx.Err() != nil {
 		return nil
@@ -139,103 +136,78 @@ func closeAll(lns []net.Listener) {
 	}
 }
 
-// accept only accepts: the handshake is the connection's own affair.
-func (s *Server) accept(ctx, life context.Context, ln net.Listener, g gate) error {
-	var delay time.Duration
-	for {
-		conn, err := ln.Accept()
-		if ctx.Err() != nil {
-			if err == nil {
-				conn.Close()
-			}
-			return nil
-		}
-		if err != nil {
-			if !scarce(err) {
-				return err
-			}
-			// Out of descriptors: make room, then try again, slower each time.
-			s.half[g.transport].shed()
-			delay = min(max(2*delay, 5*time.Millisecond), time.Second)
-			s.log.Warn("accept is out of resources", "err", err, "retry_in", delay)
-			select {
-			case <-time.After(delay):
-			case <-ctx.Done():
-				return nil
-			}
-			continue
-		}
-		delay = 0
-		s.wg.Go(func() { s.serveConn(life, conn, g) })
-	}
-}
-
-// scarce reports whether an Accept error passes by itself.
-func scarce(err error) bool {
-	for _, e := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.ECONNABORTED} {
-		if errors.Is(err, e) {
-			return true
-		}
-	}
-	return false
-}
-
 // serveConn takes a connection from its first byte to its last.
 func (s *Server) serveConn(life context.Context, raw net.Conn, g gate) {
 	defer raw.Close()
-	tune(raw)
 	remote := slog.String("remote", raw.RemoteAddr().String())
 	o, err := g.look(raw)
 	if err != nil {
-		s.log.Warn("connection refused", "transport", o.transport, remote, "pid", o.pid, "err", err)
+		s.adm.tally.count(refusedUser)
+		s.adm.say("connection refused", "transport", o.transport, remote, "pid", o.pid, "err", err)
 		return
 	}
-	conn, release, err := s.login(life, raw, o)
+	v, err := s.adm.arrive(life, raw, o)
 	if err != nil {
-		s.log.Warn("login refused", "transport", o.transport, remote, "err", err)
+		s.adm.say("connection refused", "transport", o.transport, remote, "err", err)
 		return
 	}
-	defer release()
+	conn, err := s.login(v, raw, o)
+	if err != nil {
+		s.adm.say("login refused", "transport", o.transport, remote, "err", err)
+		return
+	}
+	defer v.leave()
+	defer s.books.leave(conn.RemoteKey())
+	tune(raw)
 	sess := s.newSession(life, conn, o)
+	defer sess.shield()
 	if s.permits(o, sess.key) != nil { // Authorize came between: it saw no session
 		sess.kill(errRevoked)
 	}
 	sess.run()
 }
 
-// login shakes hands under one deadline. The key's slot is taken between
-// messages 3 and 4, so that a peer over its quota is refused like any other;
-// release gives it back.
-func (s *Server) login(life context.Context, raw net.Conn, o origin) (_ *shs.Conn, release func(), err error) {
-	defer s.half[o.transport].add(raw)()
-	ctx, cancel := context.WithTimeout(life, handshakeTimeout)
-	defer cancel()
-
+// login shakes hands under one deadline. The slots of the key and of the source
+// are taken between messages 3 and 4, so that a peer over its quota is refused
+// like any other. Without an error both are the caller's to give back.
+func (s *Server) login(v *visit, raw net.Conn, o origin) (conn *shs.Conn, err error) {
 	var admitted shs.PublicKey
+	err = errPanic
+	defer func() {
+		if broken := recover(); broken != nil {
+			raw.Close()
+			s.failed(broken, v.source, s.log)
+		}
+		if err != nil && !admitted.IsZero() { // message 4 was not taken
+			s.books.leave(admitted)
+		}
+		v.settle(err)
+	}()
+	ctx, cancel := context.WithTimeout(v.ctx, s.cfg.Limits.Admission.HandshakeTimeout)
+	defer cancel()
 	cfg := &shs.Config{
 		Key:        s.cfg.Key,
 		NetworkKey: s.cfg.NetworkKey,
 		Prepared:   s.prep,
+		Work:       func(message int, do func() error) error { return v.arithmetic(ctx, message, do) },
 		Authorize: func(key shs.PublicKey, _ shs.Mode) error {
 			if err := s.permits(o, key); err != nil {
-				return fmt.Errorf("key %s: %w", key, err)
+				return fmt.Errorf("key %s: %w", key, denied{err})
 			}
 			if err := s.books.enter(key); err != nil {
 				return fmt.Errorf("key %s: %w", key, err)
 			}
 			admitted = key
+			if err := v.enter(); err != nil {
+				return fmt.Errorf("key %s: %w", key, err)
+			}
 			return nil
 		},
 	}
 	if o.transport == transportUnix {
 		cfg.PlainKey = s.cfg.NetworkKey.Plain(o.uid, o.listenUID)
 	}
-	conn := shs.Server(raw, cfg)
-	if err := conn.Handshake(ctx); err != nil {
-		if !admitted.IsZero() { // message 4 was not taken
-			s.books.leave(admitted)
-		}
-		return nil, nil, err
-	}
-	return conn, func() { s.books.leave(admitted) }, nil
+	conn = shs.Server(raw, cfg)
+	err = conn.Handshake(ctx)
+	return conn, err
 }

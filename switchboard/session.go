@@ -112,7 +112,7 @@ func (s *session) owner() names.Owner {
 
 // run serves the session until it ends, and cleans up after it.
 func (s *session) run() {
-	err := s.serve()
+	err := s.shielded(s.serve)
 	s.kill(err)
 	s.srv.mu.Lock()
 	// A lane may still be at a call that came before the end: what it claimed
@@ -253,6 +253,7 @@ func (s *session) serveMux() error {
 // startLane serves a yamux lane that the peer has opened. A connect goes
 // without a goroutine if it can.
 func (s *session) startLane(lane *mux.Stream, by *mux.Batch) {
+	defer s.shield()
 	p, ok := quickFirst(lane)
 	if !ok {
 		s.goLane(lane, func() error { return s.serveLane(lane, false) })
@@ -285,7 +286,7 @@ func (s *session) goLane(lane *mux.Stream, serve func() error) {
 	ended := s.ended
 	if !ended {
 		s.lanes.Go(func() {
-			err := serve()
+			err := s.shielded(serve)
 			select {
 			case <-s.mux.Done(): // it ended the lane, not the lane it
 			default:

@@ -73,9 +73,9 @@ type Config struct {
 // Limits are the bounds on what a peer may hold (PROTOCOL.md §8). A zero
 // field takes the default in brackets.
 type Limits struct {
-	Sessions        int // of all peers together [4096]; over it a login is refused
+	Admission       Admission
+	Sessions        int // of all peers together [4096, or a third of the descriptors but 64 if that is less]; over it a login is refused
 	SessionsPerKey  int // [64]; over it a login is refused
-	HalfOpen        int // connections in handshake per transport [1024 net, 128 others]; over it the oldest is closed
 	Lanes           int // per session, both directions [1024]; over it a yamux stream is reset
 	Calls           int // calls and streams in flight per session [64]; over it busy
 	Watches         int // per session [16]; over it quota
@@ -152,7 +152,7 @@ func (l Limits) withDefaults() Limits {
 		p *int
 		n int
 	}{
-		{&l.Sessions, 4096}, {&l.SessionsPerKey, 64}, {&l.Lanes, 1024}, {&l.Calls, 64},
+		{&l.SessionsPerKey, 64}, {&l.Lanes, 1024}, {&l.Calls, 64},
 		{&l.Watches, 16}, {&l.WatchEvents, 256}, {&l.WatchBytes, 256 << 10},
 		{&l.Offers, 64}, {&l.OffersPerCaller, 8}, {&l.NamesPerKey, 16}, {&l.WaitersPerName, 64}, {&l.NamesPerTenant, 1024},
 		{&l.CallRate, 2000}, {&l.CallBurst, 4000}, {&l.LaneBacklog, 64},

@@ -81,7 +81,7 @@ func (s *session) watch(c *muxrpc.Call) {
 	}
 
 	c.Go(func() {
-		err := w.run(b)
+		err := s.shielded(func() error { return w.run(b) })
 		if err != nil {
 			err = control.ToWire(err)
 		}

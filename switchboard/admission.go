@@ -1,0 +1,293 @@
+package switchboard
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/cad2f06c/switchboard/shs"
+)
+
+// Why a connection is closed before it is a session. Words for the log; the peer
+// sees a closed connection and nothing else.
+var (
+	errEvicted        = errors.New("it waited longest while others came")
+	errSourceSessions = errors.New("too many sessions of this source")
+)
+
+// admission is what stands between an taken connection and its session: the
+// connections in handshake, where they come from, and the counters. One lock
+// guards it; nobody holds it over I/O.
+//
+// The pools are apart, so that none starves another: TCP; Unix sockets, by
+// process, and beside them a few places for administrators. Who is one shows
+// only when a key is proven; but sbctl is a process that has just begun, and what
+// floods the socket is not. So while the pool of Unix sockets is full a
+// connection gets one of these places if its process has none there and none in
+// the pool, and keeps it against those that come later.
+type admission struct {
+	limits *Admission
+	log    *slog.Logger
+	began  time.Time
+	work   chan struct{} // who does the arithmetic of a handshake has put one in
+	tally  tally
+	lines  lineRate
+
+	mu      sync.Mutex
+	sources *sources
+	net     *halfOpen
+	unix    *halfOpen
+	admin   *halfOpen
+	local   *halfOpen
+	over    bool // new ones are dropped
+}
+
+func newAdmission(l *Admission, log *slog.Logger) *admission {
+	return &admission{
+		limits:  l,
+		log:     log,
+		began:   time.Now(),
+		work:    make(chan struct{}, l.Handshakes),
+		tally:   newTally(),
+		sources: newSources(l),
+		net:     newHalfOpen(l.HalfOpenNet),
+		unix:    newHalfOpen(l.HalfOpenUnix),
+		admin:   newHalfOpen(l.HalfOpenAdmin),
+		local:   newHalfOpen(l.HalfOpenUnix),
+	}
+}
+
+func (a *admission) now() time.Duration { return time.Since(a.began) }
+
+// visit is what one connection has of an admission, until it leaves.
+type visit struct {
+	a      *admission
+	source source
+	seat   *waiting
+	ctx    context.Context // until the connection is to go
+	end    context.CancelCauseFunc
+	in     bool // enter succeeded
+}
+
+// arrive takes in an taken connection, or says why not. The connection is
+// closed when it has to make room, and by the caller when ctx, which is the
+// visit's, ends.
+func (a *admission) arrive(ctx context.Context, conn net.Conn, o origin) (*visit, error) {
+	src := placeOf(o, conn).source()
+	v := &visit{a: a, source: src}
+	v.ctx, v.end = context.WithCancelCause(ctx)
+	drop := func() {
+		v.end(errEvicted)
+		conn.Close()
+	}
+	a.mu.Lock()
+	why := a.sources.arrive(a.now(), src)
+	var victim *waiting
+	var over bool
+	if why == taken {
+		v.seat, victim = a.seatLocked(o, src, drop)
+		over = a.over
+	}
+	a.mu.Unlock()
+	a.tally.count(why)
+	if victim != nil {
+		a.tally.count(evicted)
+		victim.drop()
+	}
+	if why != taken {
+		v.end(nil)
+		return nil, why
+	}
+	if over {
+		v.end(errStopping)
+	}
+	return v, nil
+}
+
+// seatLocked finds a place for a connection, and who has to go for it.
+func (a *admission) seatLocked(o origin, src source, drop func()) (w, victim *waiting) {
+	pool := a.local
+	switch o.transport {
+	case transportNet:
+		pool = a.net
+	case transportUnix:
+		pool, src = a.unix, numbered(sourceProcess, uint32(o.pid))
+		if pool.n >= pool.max && a.admin.n < a.admin.max && pool.crowds[src] == nil && a.admin.crowds[src] == nil {
+			pool = a.admin
+			a.tally.count(seatedAside)
+		}
+	}
+	return pool.add(a.now(), src, drop)
+}
+
+// arithmetic runs do, which is the arithmetic that a message of the client asks
+// for, when its turn comes; not after ctx has ended.
+func (v *visit) arithmetic(ctx context.Context, message int, do func() error) error {
+	a, to := v.a, stageHello
+	if message == 3 {
+		to = stageProof
+	}
+	a.mu.Lock()
+	v.seat.advance(a.now(), to)
+	a.mu.Unlock()
+	select {
+	case a.work <- struct{}{}:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	defer func() { <-a.work }()
+	if err := context.Cause(ctx); err != nil {
+		return err // it lost its place meanwhile: no work for nothing
+	}
+	a.tally.most(len(a.work))
+	return do()
+}
+
+// enter takes a session slot of the source; leave gives it back.
+func (v *visit) enter() error {
+	v.a.mu.Lock()
+	defer v.a.mu.Unlock()
+	if v.in = v.a.sources.login(v.source); !v.in {
+		return errSourceSessions
+	}
+	return nil
+}
+
+// settle ends the handshake, and charges the source for err.
+func (v *visit) settle(err error) {
+	a, now := v.a, v.a.now()
+	why, penalty := v.offence(err)
+	a.mu.Lock()
+	v.seat.remove()
+	a.sources.settle(v.source)
+	barred := a.sources.offend(now, v.source, penalty)
+	if err != nil && v.in {
+		v.in = false
+		a.sources.logout(v.source)
+	}
+	a.mu.Unlock()
+	v.end(nil)
+	a.tally.count(why)
+	a.sayBarred(v.source, why, barred)
+}
+
+// leave ends the session of a visit that has settled.
+func (v *visit) leave() {
+	v.a.mu.Lock()
+	defer v.a.mu.Unlock()
+	if v.in {
+		v.in = false
+		v.a.sources.logout(v.source)
+	}
+}
+
+// denied says that a proven key may not log in. Its peer pays for it; one that
+// came when there was no room for it does not.
+type denied struct{ error }
+
+func (d denied) Unwrap() error { return d.error }
+
+// offence says what a handshake that ended with err was, and what it costs.
+func (v *visit) offence(err error) (outcome, time.Duration) {
+	l := v.a.limits
+	switch _, bad := errors.AsType[denied](err); {
+	case err == nil:
+		return loggedIn, 0
+	case errors.Is(err, errEvicted):
+		return gone, 0 // counted when it happened
+	case errors.Is(err, context.DeadlineExceeded):
+		return failedTimeout, l.PenaltyTimeout
+	case bad, errors.Is(err, shs.ErrProof), errors.Is(err, shs.ErrWeakKey):
+		return failedAuth, l.PenaltyAuth
+	case errors.Is(err, shs.ErrHello):
+		return failedHello, l.PenaltyHello
+	case errors.Is(err, errKeySessions), errors.Is(err, errSessions), errors.Is(err, errSourceSessions):
+		return refusedSessions, 0
+	}
+	return gone, 0
+}
+
+// panicked charges a source for a panic.
+func (a *admission) panicked(src source) {
+	a.mu.Lock()
+	barred := a.sources.offend(a.now(), src, a.limits.PenaltyPanic)
+	a.mu.Unlock()
+	a.tally.count(panicked)
+	a.sayBarred(src, panicked, barred)
+}
+
+func (a *admission) sayBarred(src source, why outcome, d time.Duration) {
+	if d > 0 {
+		a.say("source barred", "source", src.String(), "for", d.Round(time.Second), "reason", why.Error())
+	}
+}
+
+// shed closes the connection in handshake that is the first to go, of the fullest
+// pool, to make room for a descriptor.
+func (a *admission) shed() bool {
+	a.mu.Lock()
+	fullest := a.net
+	if a.unix.n > fullest.n {
+		fullest = a.unix
+	}
+	w := fullest.shed(a.now())
+	a.mu.Unlock()
+	if w == nil {
+		return false
+	}
+	a.tally.count(shed)
+	w.drop()
+	return true
+}
+
+// close drops all connections in handshake, and from now on each that arrives.
+func (a *admission) close() {
+	a.mu.Lock()
+	a.over = true
+	var all []*waiting
+	for _, pool := range []*halfOpen{a.net, a.unix, a.admin, a.local} {
+		for w := pool.shed(a.now()); w != nil; w = pool.shed(a.now()) {
+			all = append(all, w)
+		}
+	}
+	a.mu.Unlock()
+	for _, w := range all {
+		w.drop()
+	}
+}
+
+// admissionStats are the counters of an admission at one moment.
+type admissionStats struct {
+	HalfOpenNet, HalfOpenUnix, HalfOpenAdmin, HalfOpenLocal int // now
+	Sources, Barred                                         int // remembered, and of these refused now
+	MostHandshakes                                          int // whose arithmetic was done at once, ever
+	Counts                                                  map[string]int64
+}
+
+func (a *admission) snapshot() admissionStats {
+	a.mu.Lock()
+	s := admissionStats{
+		HalfOpenNet: a.net.n, HalfOpenUnix: a.unix.n, HalfOpenAdmin: a.admin.n, HalfOpenLocal: a.local.n,
+		Sources: len(a.sources.of), Barred: a.sources.barred(a.now()),
+	}
+	a.mu.Unlock()
+	s.MostHandshakes = int(a.tally.together.Load())
+	s.Counts = a.tally.counts()
+	return s
+}
+
+// attrs are the counters for a log line: those that are not zero.
+func (s admissionStats) attrs() (all []any) {
+	all = append(all, "half_open", fmt.Sprintf("net %d, unix %d, admin %d", s.HalfOpenNet, s.HalfOpenUnix, s.HalfOpenAdmin),
+		"sources", s.Sources, "barred", s.Barred, "most_handshakes", s.MostHandshakes)
+	for e := range outcomes {
+		if n := s.Counts[e.Error()]; n > 0 {
+			all = append(all, e.Error(), n)
+		}
+	}
+	return all
+}
