@@ -60,7 +60,7 @@ func directBubble(t *testing.T, cfg switchboard.Config, f func(t *testing.T, d *
 // runDirect runs f with a server, inside a bubble.
 func runDirect(t *testing.T, cfg switchboard.Config, f func(t *testing.T, d *direct)) {
 	t.Helper()
-	cfg.Key, cfg.Authorized = seeded(0), listed(1, 2, 3, 4, 5, 6, 7, 8, 9)
+	cfg.Key, cfg.Policy = seeded(0), listed(1, 2, 3, 4, 5, 6, 7, 8, 9)
 	srv, err := switchboard.New(cfg)
 	must(t, err)
 	ctx, stop := context.WithCancel(t.Context())

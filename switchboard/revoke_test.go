@@ -19,7 +19,7 @@ func TestRevokeMoved(t *testing.T) {
 		p := d.pair(here, there)
 		id := p.moved()
 		began := time.Now()
-		d.srv.Authorize(listed(2, 3))
+		must(t, d.srv.SetPolicy(listed(2, 3)))
 		p.wantClose(p.mc, id, "revoked")
 		p.wantClose(p.mp, id, "revoked")
 		<-p.mc.Done()
@@ -36,7 +36,7 @@ func TestRevokeDeaf(t *testing.T) {
 		p := d.pair(here, there)
 		id := p.moved()
 		began := time.Now()
-		d.srv.Authorize(listed(2))
+		must(t, d.srv.SetPolicy(listed(2)))
 		p.wantClose(p.mp, id, "revoked")
 		<-p.mc.Done() // which takes no stream of the server's
 		if took := time.Since(began); took > time.Second {
@@ -53,7 +53,7 @@ func TestRevokeAway(t *testing.T) {
 		p.mp.Close()
 		p.mc.Close()
 		synctest.Wait()
-		d.srv.Authorize(listed(2))
+		must(t, d.srv.SetPolicy(listed(2)))
 		lane := d.open(d.from(there, 2))
 		if got := adopts(t, lane, 1, entry(id, 1, "callee")); got != "drop" {
 			t.Errorf("adopted: %s", got)

@@ -135,12 +135,13 @@ func (p *peer) wantError(flags byte, req int32, code control.Code) string {
 		Name    string `json:"name"`
 		Message string `json:"message"`
 		Stack   string `json:"stack"`
+		RetryMS int64  `json:"retry_ms,omitempty"`
 	}
 	body := p.want(flags, req)
 	if json.Unmarshal(body, &e) != nil || e.Name != string(code) {
 		p.t.Fatalf("got error %s, want %s", body, code)
 	}
-	if again, err := json.Marshal(e); err != nil || string(again) != string(body) || e.Stack != "" {
+	if again, err := json.Marshal(e); err != nil || string(again) != string(body) || e.Stack != "" || (e.RetryMS > 0) != strings.Contains(e.Message, "; try again in ") {
 		p.t.Fatalf("got error %s, want it in the form %s", body, again)
 	}
 	return e.Message
