@@ -108,7 +108,7 @@ func (l *link) relay() {
 				over(nil)
 				return
 			}
-			reason, at := resetReason(err), callee
+			reason, at := l.reasonOf(err), callee
 			if broken, ok := errors.AsType[*channel.LaneError](err); ok {
 				l.broke(broken.Side, err)
 				if broken.Side == channel.A {

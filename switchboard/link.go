@@ -50,6 +50,7 @@ type link struct {
 	early   bool          // the callee said channel.closed before the caller said channel.moved
 	moved   bool          // what becomes of the lanes is nothing to its ends
 	closing bool          // it breaks, and may not move any more
+	why     mux.Reason    // what its lanes are reset with, if end does it
 }
 
 // newLink enters a connect into the books of its session.
@@ -132,6 +133,17 @@ func (l *link) over() {
 	l.callee.dropLinkLocked(l)
 }
 
+// reasonOf is what the lanes of a channel that broke are reset with: the break may
+// be end's own doing.
+func (l *link) reasonOf(err error) mux.Reason {
+	l.srv.mu.Lock()
+	defer l.srv.mu.Unlock()
+	if l.why != mux.ReasonNone {
+		return l.why
+	}
+	return resetReason(err)
+}
+
 // breaks notes that the channel ends before its time, which its ends are to be
 // told. It reports false if it has moved: then they need not know.
 func (l *link) breaks() bool {
@@ -189,6 +201,12 @@ func (l *link) end(reason string, cause *session, err error) {
 	case errors.Is(err, mux.ErrFlood):
 		code = mux.ReasonCalm
 	}
+	l.srv.mu.Lock()
+	if l.why == mux.ReasonNone {
+		l.why = code
+	}
+	code = l.why
+	l.srv.mu.Unlock()
 	abort(l.a, code)
 	abort(b, code)
 }

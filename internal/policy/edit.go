@@ -1,6 +1,12 @@
 package policy
 
-import "errors"
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
 
 // Errors of Edit.
 var (
@@ -27,9 +33,137 @@ type Change struct {
 }
 
 // Option is one option of a line: own, see, talk, level, tenant, rate with the text
-// behind "=", or admin with the value "true". An empty Value removes the option.
+// behind "=", or admin with the value "true". In Set an empty Value removes the
+// option.
 type Option struct{ Name, Value string }
 
+// String returns the option as a line writes it.
+func (o Option) String() string {
+	if o.Name == optionAdmin {
+		return o.Name
+	}
+	return o.Name + "=" + o.Value
+}
+
 // Edit makes changes, one after another, in the text of an authorized_peers file and
-// returns the new text; text itself is not changed.
-func Edit(text []byte, changes ...Change) ([]byte, error) { return nil, errors.ErrUnsupported }
+// returns the new text; text itself is not changed. Everything else stays as it is,
+// byte for byte: other lines, their order and ends, and in a line that is Set the
+// other options, blanks and comment. Add writes the line end of the line before, and
+// gives that one an end if it has none.
+//
+// A text that ParsePeers refuses, before or after, is a *LineError. Add of a key that
+// has a line is ErrPeer; Set and Remove of one that has none are ErrNoPeer. An option
+// that a line could not have is an error, and so is a comment of more than one line.
+func Edit(text []byte, changes ...Change) ([]byte, error) {
+	for _, c := range changes {
+		var err error
+		if text, err = c.apply(text); err != nil {
+			return nil, err
+		}
+	}
+	if _, err := ParsePeers(bytes.NewReader(text)); err != nil {
+		return nil, err
+	}
+	return bytes.Clone(text), nil
+}
+
+// apply makes one change; text must parse.
+func (c Change) apply(text []byte) ([]byte, error) {
+	if err := c.checkOptions(); err != nil {
+		return nil, err
+	}
+	peers, err := ParsePeers(bytes.NewReader(text))
+	if err != nil {
+		return nil, err
+	}
+	lines := strings.SplitAfter(string(text), "\n")
+	i := slices.IndexFunc(peers, func(p Peer) bool { return p.Key == c.Key })
+	if (i >= 0) == (c.Action == Add) {
+		if i >= 0 {
+			return nil, ErrPeer
+		}
+		return nil, ErrNoPeer
+	}
+	switch c.Action {
+	case Add:
+		lines, err = c.add(lines)
+	case Set:
+		at := peers[i].Line - 1
+		lines[at] = c.set(lines[at])
+	case Remove:
+		at := peers[i].Line - 1
+		lines = slices.Delete(lines, at, at+1)
+	default:
+		err = fmt.Errorf("policy: no action %d", c.Action)
+	}
+	return []byte(strings.Join(lines, "")), err
+}
+
+// checkOptions reads every option by itself, so that none can smuggle in another.
+func (c Change) checkOptions() error {
+	var seen []string
+	for _, o := range c.Options {
+		if slices.Contains(seen, o.Name) {
+			return fmt.Errorf("%s stands twice", o.Name)
+		}
+		seen = append(seen, o.Name)
+		var p Peer
+		if o.Value == "" && c.Action == Set && slices.Contains(optionNames(), o.Name) {
+			continue
+		}
+		if err := p.set(o); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func optionNames() []string {
+	return []string{optionOwn, optionSee, optionTalk, optionLevel, optionTenant, optionRate, optionAdmin}
+}
+
+// add returns lines, of which the last has no end, with one more.
+func (c Change) add(lines []string) ([]string, error) {
+	if err := checkText(c.Comment); err != nil {
+		return nil, fmt.Errorf("the comment: %w", err)
+	}
+	end := "\n"
+	if len(lines) > 1 && strings.HasSuffix(lines[len(lines)-2], "\r\n") {
+		end = "\r\n"
+	}
+	if last := &lines[len(lines)-1]; *last != "" {
+		*last += end
+	}
+	words := []string{KeyText(c.Key)}
+	for _, o := range c.Options {
+		words = append(words, o.String())
+	}
+	if comment := strings.Trim(c.Comment, blanks); comment != "" {
+		words = append(words, "#", comment)
+	}
+	return append(lines, strings.Join(words, " ")+end), nil
+}
+
+// set returns line with the options set.
+func (c Change) set(whole string) string {
+	line := cutEnd(whole)
+	end := whole[len(line):]
+	for _, o := range c.Options {
+		words, _ := split(line)
+		i := slices.IndexFunc(words, func(w word) bool {
+			name, _, _ := strings.Cut(w.text, "=")
+			return name == o.Name
+		})
+		last := words[len(words)-1].to
+		switch {
+		case i < 0 && o.Value == "":
+		case i < 0:
+			line = line[:last] + " " + o.String() + line[last:]
+		case o.Value == "":
+			line = line[:words[i-1].to] + line[words[i].to:]
+		default:
+			line = line[:words[i].from] + o.String() + line[words[i].to:]
+		}
+	}
+	return line + end
+}

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 )
 
 // Peer is one line of an authorized_peers file.
@@ -24,32 +26,170 @@ type Peer struct {
 // level hold.
 func (p Peer) HasRights() bool { return len(p.Own)+len(p.See)+len(p.Talk) > 0 }
 
-// Rate is at most N in so many Seconds. The zero Rate is no limit.
-type Rate struct{ N, Seconds int }
-
-// ErrKey says that a text is no key.
-var ErrKey = errors.New("policy: a key is @, 44 characters of base64, .ed25519")
-
-// LineError is a mistake in a file of lines.
-type LineError struct {
-	Line int // from 1
-	Err  error
+// ParsePeers reads an authorized_peers file: one key on a line, its options in any
+// order, and a comment.
+//
+//	@7MG1hyfz8SsxlIgansud4LKM57IHIw2Okw/hvOdeJWw=.ed25519 own=org.example.* talk=**,beta/org.** level=basic tenant=acme rate=100/60 # build
+//
+// The options are own=, see= and talk= with patterns between commas, level=L,
+// tenant=T, rate=N/SECONDS and the bare word admin, each once. Empty lines and lines
+// that are only a comment are skipped. Anything else is a *LineError: an unknown
+// option, an empty value, a pattern twice in one option, one under own= that speaks
+// of another tenant, a key twice, a line over 4 KiB, a control character, bytes that
+// are not UTF-8. The result is in the order of the lines, and nil with an error.
+func ParsePeers(r io.Reader) ([]Peer, error) {
+	peers := make([]Peer, 0)
+	lines := make(map[Key]int)
+	err := eachLine(r, func(n int, line string) error {
+		p, ok, err := parseLine(line)
+		if err != nil || !ok {
+			return err
+		}
+		if first, twice := lines[p.Key]; twice {
+			return fmt.Errorf("the key stands on line %d already", first)
+		}
+		p.Line = n
+		lines[p.Key] = n
+		peers = append(peers, p)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return peers, nil
 }
 
-// Error begins with "line N: ".
-func (e *LineError) Error() string { return fmt.Sprintf("line %d: %v", e.Line, e.Err) }
+// ParseRevoked reads a revoked_peers file: a key on each line, with a comment, and
+// nothing else. The result maps each key to its first comment. A key may come twice,
+// for the file only grows.
+func ParseRevoked(r io.Reader) (map[Key]string, error) {
+	revoked := make(map[Key]string)
+	err := eachLine(r, func(_ int, line string) error {
+		words, comment := split(line)
+		if len(words) == 0 {
+			return nil
+		}
+		key, err := ParseKey(words[0].text)
+		if err != nil {
+			return err
+		}
+		if len(words) > 1 {
+			return fmt.Errorf("%.64q behind the key; a line is a key and an optional # comment", words[1].text)
+		}
+		if _, twice := revoked[key]; !twice {
+			revoked[key] = comment
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return revoked, nil
+}
 
-// Unwrap returns the mistake without its line.
-func (e *LineError) Unwrap() error { return e.Err }
+// parseLine reads one line; false if there is no peer on it.
+func parseLine(line string) (p Peer, ok bool, err error) {
+	words, comment := split(line)
+	if len(words) == 0 {
+		return Peer{}, false, nil
+	}
+	if p.Key, err = ParseKey(words[0].text); err != nil {
+		return Peer{}, false, err
+	}
+	p.Comment = comment
+	var seen []string
+	for _, w := range words[1:] {
+		name, value, isOption := strings.Cut(w.text, "=")
+		if slices.Contains(seen, name) {
+			return Peer{}, false, fmt.Errorf("%s stands twice", name)
+		}
+		seen = append(seen, name)
+		if name == optionAdmin && !isOption {
+			value = adminValue
+		} else if name == optionAdmin {
+			return Peer{}, false, errAdmin
+		}
+		if err := p.set(Option{name, value}); err != nil {
+			return Peer{}, false, err
+		}
+	}
+	if err := p.check(); err != nil {
+		return Peer{}, false, err
+	}
+	return p, true, nil
+}
 
-// ParsePeers reads an authorized_peers file.
-func ParsePeers(r io.Reader) ([]Peer, error) { return nil, errors.ErrUnsupported }
+// The options of a line.
+const (
+	optionOwn    = "own"
+	optionSee    = "see"
+	optionTalk   = "talk"
+	optionLevel  = "level"
+	optionTenant = "tenant"
+	optionRate   = "rate"
+	optionAdmin  = "admin"
 
-// ParseRevoked reads a revoked_peers file: each key with its comment.
-func ParseRevoked(r io.Reader) (map[Key]string, error) { return nil, errors.ErrUnsupported }
+	adminValue = "true" // of the bare word, in an Option
+)
 
-// ParseKey reads the text form of a key, in its one spelling.
-func ParseKey(s string) (Key, error) { return Key{}, errors.ErrUnsupported }
+var errAdmin = errors.New("admin is a bare word")
 
-// KeyText writes a key as ParseKey reads it.
-func KeyText(k Key) string { return "" }
+// set reads the value of one option, which must not be empty.
+func (p *Peer) set(o Option) (err error) {
+	switch o.Name {
+	case optionOwn:
+		p.Own, err = parsePatterns(o.Value)
+	case optionSee:
+		p.See, err = parsePatterns(o.Value)
+	case optionTalk:
+		p.Talk, err = parsePatterns(o.Value)
+	case optionLevel:
+		p.Level, err = ParseLevel(o.Value)
+		p.HasLevel = true
+	case optionTenant:
+		p.Tenant, err = ParseTenant(o.Value)
+	case optionRate:
+		p.Rate, err = ParseRate(o.Value)
+	case optionAdmin:
+		if o.Value != adminValue {
+			return errAdmin
+		}
+		p.Admin = true
+	default:
+		return fmt.Errorf("unknown option %.64q; they are own= see= talk= level= tenant= rate= admin", o.Name)
+	}
+	if err != nil {
+		return fmt.Errorf("%s=%.64q: %w", o.Name, o.Value, err)
+	}
+	return nil
+}
+
+var (
+	errTwice = errors.New("a pattern stands twice")
+	errCross = errors.New("own= never crosses tenants")
+)
+
+func parsePatterns(list string) ([]Pattern, error) {
+	var all []Pattern
+	for text := range strings.SplitSeq(list, ",") {
+		p, err := ParsePattern(text)
+		if err != nil {
+			return nil, err
+		}
+		if slices.Contains(all, p) {
+			return nil, errTwice
+		}
+		all = append(all, p)
+	}
+	return all, nil
+}
+
+// check looks at what options mean together.
+func (p *Peer) check() error {
+	for _, pattern := range p.Own {
+		if !pattern.covers(p.Tenant, p.Tenant) {
+			return fmt.Errorf("%w, and %s is not the tenant of %.64q", errCross, TenantText(p.Tenant), pattern)
+		}
+	}
+	return nil
+}

@@ -1,6 +1,8 @@
 package policy
 
-import "errors"
+import (
+	"errors"
+)
 
 // Why a key is refused.
 var (
@@ -18,86 +20,120 @@ const (
 	Local               // the server's user over a Unix socket, or in its process
 )
 
-// Bundle is the rights of a level.
-type Bundle struct{ Own, See, Talk []Pattern }
-
-// DefaultBundles returns the rights of all levels where a Config says nothing else.
-func DefaultBundles() map[Level]Bundle { return nil }
-
-// Config is what a Policy is made of. The zero Config admits nobody from afar; who
-// is local is untrusted.
-type Config struct {
-	Peers        []Peer
-	Revoked      map[Key]string    // with comments; refused everywhere, whatever else stands here
-	Bundles      map[Level]Bundle  // of levels that are not here, DefaultBundles hold
-	Listed       Level             // of peers whose line has no level=
-	Local        Level             // of local peers without a line; Defaults says Trusted
-	LocalRefused bool              // local peers without a line are refused
-	Tenants      map[string]Tenant // "" is the tenant default
-	Server       Key               // zero: none
-	File         string            // of Peers, as Rules name it; "" is authorized_peers
-}
-
-// Defaults returns a Config with the defaults of the program: lines without level=
-// are untrusted, local peers without a line are trusted.
-func Defaults() Config { return Config{Listed: Untrusted, Local: Trusted} }
-
 // Policy is an immutable snapshot of all rules. Safe for concurrent use.
-type Policy struct{}
-
-// New compiles a Config, of which it keeps nothing.
-func New(cfg Config) (*Policy, error) { return nil, errors.ErrUnsupported }
-
-// ID is a short text that differs between policies that differ.
-func (p *Policy) ID() string { return "" }
-
-// Authenticate admits a proven key or refuses it, with ErrRevoked, ErrServerKey or
-// ErrUnknown.
-func (p *Policy) Authenticate(key Key, o Origin) (*Grant, error) { return nil, ErrUnknown }
-
-// Authorize decides whether who has g may do v with o. Of Admin, o is not looked at.
-func (p *Policy) Authorize(g *Grant, v Verb, o Object) Decision { return Decision{} }
-
-// Decision is what Authorize answers.
-type Decision struct {
-	Allowed bool
-	Rule    Rule // that decided
+type Policy struct {
+	id      string
+	peers   map[Key]Grant // without key and origin
+	revoked map[Key]struct{}
+	server  Key
+	self    Grant  // of the server's own key
+	local   *Grant // of local peers without a line; nil: refused
+	borders map[string]*border
 }
 
-// Rule is why a decision fell. Rules compare with ==.
-type Rule struct{ text string }
+// ID returns 16 characters that differ between policies that decide differently.
+// Comments and the order and place of lines do not count.
+func (p *Policy) ID() string { return p.id }
 
-// String returns the rule in words.
-func (r Rule) String() string { return r.text }
-
-// Grant is what a Policy gives to a proven key. It is immutable.
-type Grant struct {
-	key    Key
-	tenant string
-	level  Level
-	admin  bool
-	rate   Rate
-	rule   Rule
+// Authenticate admits a proven key or refuses it. It is the only way to a Grant, and
+// decides by the first line that holds:
+//
+//	the key is revoked                    → ErrRevoked
+//	it is the server's own, and local     → an administrator, level verified, with all rights
+//	it has a line                         → what the line says
+//	it is the server's own                → ErrServerKey
+//	it is local, unless these are refused → the level Config.Local
+//	else                                  → ErrUnknown
+func (p *Policy) Authenticate(key Key, o Origin) (*Grant, error) {
+	if _, ok := p.revoked[key]; ok {
+		return nil, ErrRevoked
+	}
+	isServer := key == p.server && key != Key{}
+	if isServer && o == Local {
+		return p.self.of(key, o), nil
+	}
+	if g, ok := p.peers[key]; ok {
+		return g.of(key, o), nil
+	}
+	if isServer {
+		return nil, ErrServerKey
+	}
+	if o == Local && p.local != nil {
+		return p.local.of(key, o), nil
+	}
+	return nil, ErrUnknown
 }
 
-// Key returns the proven key.
-func (g *Grant) Key() Key { return g.key }
+// Authorize decides whether the peer that has g may do v with o. It is the only place
+// where that is decided, by the first line that holds:
+//
+//	g is nil                               → no
+//	g is of another snapshot               → as a new Grant for its key decides
+//	v is Admin                             → if the peer is an administrator; o is not looked at
+//	o is of another tenant, and v is Own   → no
+//	o's tenant does not export it          → no
+//	the peer's tenant does not import it   → no
+//	no pattern of v, or of a verb that
+//	  implies v, covers o                  → no
+//	v is Talk, the peer is untrusted, and
+//	  who owns o is trusted or verified    → no
+//	else                                   → yes
+//
+// It allocates nothing, unless g is of another snapshot.
+func (p *Policy) Authorize(g *Grant, v Verb, o Object) Decision {
+	if g == nil {
+		return Decision{}
+	}
+	if g.policy != p {
+		var err error
+		if g, err = p.Authenticate(g.key, g.origin); err != nil {
+			return Decision{Rule: refusal(err)}
+		}
+	}
+	switch v {
+	case See, Talk, Own:
+	case Admin:
+		return g.administers()
+	default:
+		return Decision{}
+	}
+	if o.Tenant != g.tenant {
+		if v == Own {
+			return Decision{Rule: Rule{kind: byBorder}}
+		}
+		if rule, ok := p.crosses(o.Tenant, g.tenant, o.Name); !ok {
+			return Decision{Rule: rule}
+		}
+	}
+	rule := g.rights.find(v, o.Tenant, o.Name)
+	if rule == nil {
+		return Decision{}
+	}
+	if v == Talk && o.Owned && o.Owner.outranks(g.level) {
+		return Decision{Rule: Rule{kind: byTrust, level: g.level, owner: o.Owner}}
+	}
+	return Decision{Allowed: true, Rule: *rule}
+}
 
-// Tenant returns the tenant that the peer lives in.
-func (g *Grant) Tenant() string { return g.tenant }
+// administers decides about Admin.
+func (g *Grant) administers() Decision {
+	if !g.admin {
+		return Decision{}
+	}
+	rule := g.rule // the server's own key
+	if rule.kind == byListed {
+		rule.kind = byAdmin
+	}
+	return Decision{Allowed: true, Rule: rule}
+}
 
-// Level returns the peer's level.
-func (g *Grant) Level() Level { return g.level }
-
-// Admin reports whether the peer is an administrator.
-func (g *Grant) Admin() bool { return g.admin }
-
-// Rate returns the rate on the peer's line.
-func (g *Grant) Rate() Rate { return g.rate }
-
-// Rule returns why the key was admitted.
-func (g *Grant) Rule() Rule { return g.rule }
-
-// SeesAll reports whether the peer sees all names of tenant, so that they need not
-// be asked about one by one.
-func (g *Grant) SeesAll(tenant string) bool { return false }
+// refusal is the rule for a key that has no Grant any more.
+func refusal(err error) Rule {
+	switch {
+	case errors.Is(err, ErrRevoked):
+		return Rule{kind: byRevoked}
+	case errors.Is(err, ErrServerKey):
+		return Rule{kind: byOwnerKey}
+	}
+	return Rule{kind: byUnknown}
+}

@@ -53,6 +53,9 @@ func validTenant(s string) bool {
 	return true
 }
 
+// isTenant reports whether s is a tenant as ParseTenant returns it.
+func isTenant(s string) bool { return s == "" || validTenant(s) && s != defaultTenant }
+
 // ParseName reads a name as a peer of the tenant own writes it: bare for its own
 // tenant, tenant/name for any. Its errors are ErrTenant and names.ErrInvalid.
 func ParseName(own, s string) (tenant string, n names.Name, err error) {

@@ -7,6 +7,8 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"github.com/cad2f06c/switchboard/switchboard"
 )
 
 // Each file of testdata/bad has one mistake, marked on its line by a comment
@@ -69,12 +71,20 @@ func TestParseConfig(t *testing.T) {
 		Advertise:       "192.0.2.1",
 		LogLevel:        "debug",
 		LogFormat:       "json",
+		Drain:           "1m30s",
+		Defaults:        Defaults{Listed: "basic", Local: "refuse"},
+		Levels:          map[string]Bundle{"basic": {Own: []string{}, See: []string{"**", "*/**"}, Talk: []string{"org.example.**"}}},
+		Tenants: map[string]Tenant{
+			"acme": {Export: []string{"org.example.store", "org.example.log -> beta"}, Import: []string{"beta/org.**"}},
+			"beta": {Import: []string{"acme/org.example.store"}},
+		},
+		Limits: switchboard.Limits{SessionsPerKey: 8, CallRate: 100, Held: 16 << 20},
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
 	}
 	if n := reflect.TypeFor[Settings]().NumField(); len(got.readers("")) != n {
-		t.Errorf("%d settings in the file, %d by flags: they must be the same", len(got.readers("")), n)
+		t.Errorf("%d settings in the file, %d by name: they must be the same", len(got.readers("")), n)
 	}
 }
 

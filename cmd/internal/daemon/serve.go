@@ -47,6 +47,7 @@ func run(ctx context.Context, flags Settings, configFile string) error {
 	}
 	cfg := switchboard.Config{
 		Key: key, NetworkKey: p.networkKey, Authorized: p.authorized, AdvertiseHost: p.advertise, Version: version.String(), Log: log,
+		Limits: p.limits, DrainTimeout: p.drain,
 	}
 	if p.direct != nil {
 		if cfg.DirectKinds, err = switchboard.ParseKinds(p.direct); err != nil {

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/cad2f06c/switchboard/cmd/internal/term"
 	"github.com/cad2f06c/switchboard/internal/paths"
@@ -17,7 +18,8 @@ import (
 	"github.com/cad2f06c/switchboard/switchboard"
 )
 
-// Settings is what can be set by flag or file. Empty means not set.
+// Settings is what can be set: by flag or file, and the tables by file alone.
+// Empty means not set.
 type Settings struct {
 	Listen          []string // unix:PATH or net:HOST:PORT
 	Key             string   // path
@@ -28,6 +30,12 @@ type Settings struct {
 	Advertise       string   // IP address
 	LogLevel        string   // debug, info, warn, error
 	LogFormat       string   // text, json
+	Drain           string   // duration
+
+	Defaults Defaults
+	Levels   map[string]Bundle // by level
+	Tenants  map[string]Tenant // by name
+	Limits   switchboard.Limits
 }
 
 // over returns s with what it leaves open filled in from below.
@@ -46,11 +54,13 @@ func (s Settings) over(below Settings) Settings {
 		{&s.Advertise, &below.Advertise},
 		{&s.LogLevel, &below.LogLevel},
 		{&s.LogFormat, &below.LogFormat},
+		{&s.Drain, &below.Drain},
 	} {
 		if *f.mine == "" {
 			*f.mine = *f.theirs
 		}
 	}
+	s.Defaults, s.Levels, s.Tenants, s.Limits = below.Defaults, below.Levels, below.Tenants, below.Limits
 	return s
 }
 
@@ -72,6 +82,8 @@ type plan struct {
 	defaultSocket string // "" if there is none
 	level         slog.Level
 	format        string
+	drain         time.Duration
+	limits        switchboard.Limits
 }
 
 // newPlan loads the configuration file, puts flags above it and defaults below,
@@ -122,6 +134,10 @@ func (p *plan) parse(s Settings, defaultAuthorized string) (err error) {
 	if p.format, err = parseFormat(s.LogFormat); err != nil {
 		return err
 	}
+	if p.drain, err = parseDrain(s.Drain); err != nil {
+		return err
+	}
+	p.limits = s.Limits
 	p.peersFile = s.AuthorizedPeers
 	if p.peersFile == "" {
 		p.peersFile = defaultAuthorized
@@ -193,6 +209,25 @@ func parseLevel(s string) (slog.Level, error) {
 		return 0, fmt.Errorf("log level %.64q: want debug, info, warn or error", s)
 	}
 	return level, nil
+}
+
+// The time for open channels when the server stops.
+const (
+	defaultDrain = 30 * time.Second
+	maxDrain     = time.Hour
+)
+
+// parseDrain reads a time; empty is the default. None is as little as there is:
+// the library takes 0 for its own default.
+func parseDrain(s string) (time.Duration, error) {
+	if s == "" {
+		return defaultDrain, nil
+	}
+	d, err := time.ParseDuration(s)
+	if err != nil || d < 0 || d > maxDrain {
+		return 0, fmt.Errorf(`drain %.64q: want a time up to an hour, such as "30s"`, s)
+	}
+	return max(d, 1), nil
 }
 
 // parseFormat reads the name of a log format; empty is text.
