@@ -57,11 +57,11 @@ func (p *tcpPlace) serve(t testing.TB) (address string, stop func()) {
 	return shs.Address{Network: "net", Addr: ln.Addr().String(), Key: p.cfg.Key.Public()}.String(), stop
 }
 
-func newTCPPlace() *tcpPlace {
+func newTCPPlace(t testing.TB) *tcpPlace {
 	p := &tcpPlace{a: shs.GenerateKey(), b: shs.GenerateKey()}
 	p.cfg = switchboard.Config{
 		Key: shs.GenerateKey(), DrainTimeout: 200 * time.Millisecond,
-		Authorized: map[shs.PublicKey]string{p.a.Public(): "a", p.b.Public(): "b"},
+		Policy: trusting(t, p.a.Public(), p.b.Public()),
 	}
 	return p
 }
@@ -133,7 +133,7 @@ func stream(t *testing.T, wg *sync.WaitGroup, a, b *channel.Conn, over <-chan st
 // TestResumeLinks: the link dies again and again under full load both ways; the
 // channel goes on over the server, and on the next link.
 func TestResumeLinks(t *testing.T) {
-	p := newTCPPlace()
+	p := newTCPPlace(t)
 	address, _ := p.serve(t)
 	a, b := p.dial(t, address, 256<<10, 512<<10, newStates(), newStates())
 	call, accepted := open(t, a, listen(t, b, "org.example.far"), client.OpenOptions{Direct: client.DirectRequire})
@@ -164,7 +164,7 @@ func TestResumeLinks(t *testing.T) {
 // TestResumeRestart: the server is restarted, and with it the parked lanes are
 // gone; the link lives, and when it dies the new server helps to another.
 func TestResumeRestart(t *testing.T) {
-	p := newTCPPlace()
+	p := newTCPPlace(t)
 	address, stop := p.serve(t)
 	sa, sb := newStates(), newStates()
 	a, b := p.dial(t, address, 1, 1<<30, sa, sb)
@@ -192,7 +192,7 @@ func TestResumeRestart(t *testing.T) {
 // link.
 func TestResumeUnoffered(t *testing.T) {
 	for _, windows := range [][2]int{{0, 1 << 20}, {1 << 20, 0}} {
-		p := newTCPPlace()
+		p := newTCPPlace(t)
 		address, _ := p.serve(t)
 		a, b := p.dial(t, address, windows[0], windows[1], newStates(), newStates())
 		call, accepted := open(t, a, listen(t, b, "org.example.far"), client.OpenOptions{Direct: client.DirectRequire})
@@ -209,7 +209,7 @@ func TestResumeUnoffered(t *testing.T) {
 // end whatever path there is.
 func TestResumeEnds(t *testing.T) {
 	for _, cut := range []bool{false, true} {
-		p := newTCPPlace()
+		p := newTCPPlace(t)
 		address, _ := p.serve(t)
 		a, b := p.dial(t, address, 1<<20, 1<<20, newStates(), newStates())
 		call, accepted := open(t, a, listen(t, b, "org.example.far"), client.OpenOptions{Direct: client.DirectRequire})

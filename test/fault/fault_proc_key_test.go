@@ -270,8 +270,8 @@ func TestF61NoTCPWithoutList(t *testing.T) {
 	must(t, err)
 	srv, err := switchboard.New(switchboard.Config{Key: shs.GenerateKey()})
 	must(t, err)
-	if err := srv.Serve(t.Context(), ln); !errors.Is(err, switchboard.ErrNoAuthorized) {
-		t.Errorf("Serve without a list: got %v, want %v", err, switchboard.ErrNoAuthorized)
+	if err := srv.Serve(t.Context(), ln); !errors.Is(err, switchboard.ErrNoPolicy) {
+		t.Errorf("Serve without a list: got %v, want %v", err, switchboard.ErrNoPolicy)
 	}
 
 	// An empty list admits nobody, and the server's own key only if it is listed.

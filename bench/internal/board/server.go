@@ -42,6 +42,7 @@ func limits() switchboard.Limits {
 		Offers:          4096,
 		OffersPerCaller: 4096,
 		NamesPerKey:     1 << 20,
+		NamesPerTenant:  1 << 20,
 		CallRate:        10_000_000,
 		CallBurst:       10_000_000,
 		OpenRate:        10_000_000,
@@ -79,9 +80,12 @@ func Serve(ctx context.Context, dir string, tcp bool, ready func(addr string)) e
 	lns := []net.Listener{ln}
 	at := []shs.Address{{Network: "unix", Addr: socket, Key: cfg.Key.Public()}}
 	if tcp {
-		cfg.Authorized = make(map[shs.PublicKey]string)
+		var peers strings.Builder
 		for i := range keyCount {
-			cfg.Authorized[key(seed, i).Public()] = "bench"
+			fmt.Fprintln(&peers, key(seed, i).Public(), "level=trusted")
+		}
+		if cfg.Policy, err = switchboard.NewPolicy(switchboard.PolicyConfig{Peers: strings.NewReader(peers.String())}); err != nil {
+			return errors.Join(err, lns[0].Close())
 		}
 		ln, err := switchboard.Listen(ctx, "net:127.0.0.1:0")
 		if err != nil {

@@ -28,8 +28,11 @@ func (p *plan) reload(ctx context.Context, hup <-chan os.Signal, srv *switchboar
 			log.Error("authorized peers stay as they were", "err", err)
 			continue
 		}
-		srv.Authorize(p.authorized)
-		log.Info("authorized peers read again", "keys", len(p.authorized))
+		if err := srv.SetPolicy(p.policy); err != nil {
+			log.Error("authorized peers stay as they were", "err", err)
+			continue
+		}
+		log.Info("authorized peers read again", "keys", p.policy.Keys())
 	}
 }
 
@@ -38,21 +41,21 @@ func (p *plan) loadPeers() error {
 	if p.peersFile == "" {
 		return fs.ErrNotExist
 	}
-	peers, err := switchboard.LoadAuthorized(p.peersFile)
+	policy, err := switchboard.NewPolicy(switchboard.PolicyConfig{PeersFile: p.peersFile})
 	if err != nil {
 		return fmt.Errorf("authorized peers: %w", err)
 	}
-	p.authorized = peers
+	p.policy = policy
 	return nil
 }
 
 // needPeers is for a TCP listener, which admits only listed keys.
 func (p *plan) needPeers(addr string) error {
 	p.needed = true
-	if p.authorized == nil && p.badPeers != nil {
+	if p.policy == nil && p.badPeers != nil {
 		return p.badPeers
 	}
-	if p.authorized == nil {
+	if p.policy == nil {
 		return errNoPeers(addr, p.peersFile)
 	}
 	return nil

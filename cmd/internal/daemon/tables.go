@@ -103,8 +103,11 @@ func numbers(v reflect.Value) map[string]any {
 			all[key] = readTime(field, noneAt(key))
 		default:
 			if v.Field(i).Kind() == reflect.Struct {
-				for key, read := range numbers(v.Field(i)) {
-					all[key] = read
+				for inner, read := range numbers(v.Field(i)) {
+					if !v.Type().Field(i).Anonymous { // a level's: basic_lanes
+						inner = key + "_" + inner
+					}
+					all[inner] = read
 				}
 			}
 		}
