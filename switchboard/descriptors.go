@@ -80,8 +80,10 @@ func outOfFiles(err error) bool {
 func (s *Server) accept(ctx, life context.Context, ln net.Listener, g gate) error {
 	misses := 0 // Accepts without a descriptor, one after the other
 	pause := time.Duration(0)
+	heart := s.hearts.begin(ln)
+	defer heart.over.Store(true)
 	for {
-		conn, err := ln.Accept()
+		conn, err := s.acceptOn(ln, heart)
 		if ctx.Err() != nil {
 			if err == nil {
 				conn.Close()

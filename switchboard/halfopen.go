@@ -125,12 +125,11 @@ func (h *halfOpen) shed(now time.Duration) *waiting {
 	return oldest
 }
 
-// heaviest is the first connection of the source that has the most of those, from
-// e on, that have waited longer than patience.
-func (h *halfOpen) heaviest(now time.Duration, e *list.Element) (first *waiting) {
+// heaviest is, of the connections from e on that have waited longer than
+// patience, the first of the source that has the most of them, or of one of these.
+func (h *halfOpen) heaviest(now time.Duration, e *list.Element) *waiting {
 	h.round++
-	most, src := 0, source{}
-	start := e
+	most, first := 0, e
 	for ; e != nil; e = e.Next() {
 		w := e.Value.(*waiting)
 		if now-w.since <= patience {
@@ -140,11 +139,10 @@ func (h *halfOpen) heaviest(now time.Duration, e *list.Element) (first *waiting)
 		if c.round != h.round {
 			c.round, c.late = h.round, 0
 		}
-		if c.late++; c.late > most {
-			most, src = c.late, w.source
-		}
+		c.late++
+		most = max(most, c.late)
 	}
-	for e = start; e.Value.(*waiting).source != src; {
+	for e = first; h.crowds[e.Value.(*waiting).source].late < most; {
 		e = e.Next()
 	}
 	return e.Value.(*waiting)

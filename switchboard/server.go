@@ -25,7 +25,8 @@ type Server struct {
 	adm     *admission
 	prep    *shs.Prepared
 
-	wake chan struct{} // one token: an end of a moved channel is away
+	wake   chan struct{} // one token: an end of a moved channel is away
+	hearts hearts        // accept loops; has a lock of its own
 
 	served  atomic.Bool
 	reserve reserve
@@ -100,6 +101,7 @@ func (s *Server) Serve(ctx context.Context, lns ...net.Listener) error {
 		gates[i] = g
 	}
 	s.notePorts(lns)
+	s.hearts.expect(len(lns))
 	s.hold(lns)
 	// Connections outlive ctx: the stop below ends them in order.
 	life, end := context.WithCancelCause(context.WithoutCancel(ctx))
