@@ -75,7 +75,7 @@ func (s *street) from(t *testing.T, ip string) net.Conn {
 func streetBubble(t *testing.T, cfg switchboard.Config, f func(t *testing.T, h *host, s *street)) (log string) {
 	var said lines
 	synctest.Test(t, func(t *testing.T) {
-		cfg.Key, cfg.Authorized = seeded(0), listed(1)
+		cfg.Key, cfg.Policy = seeded(0), listed(1)
 		cfg.Log = slog.New(slog.NewTextHandler(&said, nil))
 		srv, err := switchboard.New(cfg)
 		must(t, err)

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/cad2f06c/switchboard/channel"
-	"github.com/cad2f06c/switchboard/internal/policy"
 	"github.com/cad2f06c/switchboard/shs"
 )
 
@@ -68,7 +67,7 @@ func New(cfg Config) (*Server, error) {
 	s.adm = newAdmission(&s.cfg.Limits.Admission, cfg.Log)
 	s.books.init(cfg.Limits, s.started)
 	if cfg.Policy == nil {
-		cfg.Policy = &Policy{cfg: policy.Defaults()}
+		cfg.Policy = trustAll(cfg.Authorized)
 	}
 	made, err := cfg.Policy.bind(s.key)
 	if err != nil {
@@ -163,7 +162,7 @@ func (s *Server) serveConn(life context.Context, raw net.Conn, g gate) {
 	tune(raw)
 	sess := s.newSession(life, conn, o)
 	defer sess.shield()
-	if s.permits(o, sess.key) != nil { // Authorize came between: it saw no session
+	if s.permits(o, sess.key) != nil { // SetPolicy came between: it saw no session
 		sess.kill(errRevoked)
 	}
 	sess.run()

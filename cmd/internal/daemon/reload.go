@@ -28,11 +28,8 @@ func (p *plan) reload(ctx context.Context, hup <-chan os.Signal, srv *switchboar
 			log.Error("authorized peers stay as they were", "err", err)
 			continue
 		}
-		if err := srv.SetPolicy(p.policy); err != nil {
-			log.Error("authorized peers stay as they were", "err", err)
-			continue
-		}
-		log.Info("authorized peers read again", "keys", p.policy.Keys())
+		srv.Authorize(p.authorized)
+		log.Info("authorized peers read again", "keys", len(p.authorized))
 	}
 }
 
@@ -41,21 +38,21 @@ func (p *plan) loadPeers() error {
 	if p.peersFile == "" {
 		return fs.ErrNotExist
 	}
-	policy, err := switchboard.NewPolicy(switchboard.PolicyConfig{PeersFile: p.peersFile})
+	peers, err := switchboard.LoadAuthorized(p.peersFile)
 	if err != nil {
 		return fmt.Errorf("authorized peers: %w", err)
 	}
-	p.policy = policy
+	p.authorized = peers
 	return nil
 }
 
 // needPeers is for a TCP listener, which admits only listed keys.
 func (p *plan) needPeers(addr string) error {
 	p.needed = true
-	if p.policy == nil && p.badPeers != nil {
+	if p.authorized == nil && p.badPeers != nil {
 		return p.badPeers
 	}
-	if p.policy == nil {
+	if p.authorized == nil {
 		return errNoPeers(addr, p.peersFile)
 	}
 	return nil

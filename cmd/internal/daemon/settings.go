@@ -70,10 +70,10 @@ type plan struct {
 	listen        []string
 	explicit      bool // listen was asked for, not defaulted
 	key           string
-	peersFile     string              // of policy; "" if there is no such place
-	policy        *switchboard.Policy // nil: there is no such file, or it is not in order
-	badPeers      error               // why it is not
-	needed        bool                // the peers are: there is a TCP listener
+	peersFile     string                   // of authorized; "" if there is no such place
+	authorized    map[shs.PublicKey]string // nil: there is no such file, or it is not in order
+	badPeers      error                    // why it is not
+	needed        bool                     // the peers are: there is a TCP listener
 	networkKey    shs.NetworkKey
 	direct        []string // nil: all kinds
 	advertise     netip.Addr

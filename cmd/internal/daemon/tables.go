@@ -103,11 +103,8 @@ func numbers(v reflect.Value) map[string]any {
 			all[key] = readTime(field, noneAt(key))
 		default:
 			if v.Field(i).Kind() == reflect.Struct {
-				for inner, read := range numbers(v.Field(i)) {
-					if !v.Type().Field(i).Anonymous { // a level's: basic_lanes
-						inner = key + "_" + inner
-					}
-					all[inner] = read
+				for key, read := range numbers(v.Field(i)) {
+					all[key] = read
 				}
 			}
 		}
