@@ -166,6 +166,7 @@ func TestFollowLags(t *testing.T) {
 			time.Sleep(time.Second)
 		}
 		time.Sleep(time.Hour)
+		synctest.Wait()
 		left := uint64(0)
 		next := uint64(1)
 		for _, r := range got {

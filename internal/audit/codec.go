@@ -209,13 +209,16 @@ func ParseRecord(text []byte) (Record, error) {
 	if len(text) >= MaxLine {
 		return Record{}, fmt.Errorf("%w: %d bytes, not below %d", ErrRecord, len(text), MaxLine)
 	}
+	if !summed(text) {
+		return Record{}, fmt.Errorf("%w: the checksum is wrong", ErrRecord)
+	}
 	r, err := parse(text)
 	if err != nil {
 		return Record{}, fmt.Errorf("%w: %w", ErrRecord, err)
 	}
 	again := r // append may cut it
 	if b := again.append(make([]byte, 0, MaxLine)); !bytes.Equal(b[:len(b)-1], text) {
-		return Record{}, fmt.Errorf("%w: a byte was changed", ErrRecord)
+		return Record{}, fmt.Errorf("%w: it is written in another way", ErrRecord)
 	}
 	return r, nil
 }

@@ -161,6 +161,7 @@ func TestParseRecord(t *testing.T) {
 	if _, err := ParseRecord([]byte(good)); err != nil {
 		t.Fatal(err)
 	}
+	otherwise := 0
 	for _, bad := range []string{
 		"", "{}", "null", "[]", "x", " " + good, good + " ", good + good, good + "\n\n", strings.Replace(good, `"x"`, `"y"`, 1),
 		strings.Replace(good, ":7", ":07", 1), strings.Replace(good, ":7", ": 7", 1), strings.Replace(good, `"seq"`, `"SEQ"`, 1),
@@ -168,9 +169,20 @@ func TestParseRecord(t *testing.T) {
 		strings.Replace(good, `"x"`, `"x","password":"y"`, 1), strings.Replace(good, `{"seq":7,"wall":1`, `{"wall":1,"seq":7`, 1),
 		good[:len(good)-1], good[1:], strings.Replace(good, `"crc":"`, `"crc":"A`, 1), strings.Repeat(" ", MaxLine) + good,
 	} {
+		if before, _, ok := strings.Cut(bad, `,"crc"`); ok && strings.HasSuffix(bad, good[len(good)-10:]) { // by one who makes the checksum good
+			summed := string(appendSum([]byte(before), []byte(before)))
+			if r, err := ParseRecord([]byte(summed)); err == nil && string(AppendRecord(nil, r)) != summed+"\n" {
+				t.Errorf("%q is read as %+v", summed, r)
+			} else if err != nil {
+				otherwise++
+			}
+		}
 		if r, err := ParseRecord([]byte(bad)); !errors.Is(err, ErrRecord) {
 			t.Errorf("%q is read as %+v, %v", bad, r, err)
 		}
+	}
+	if otherwise < 8 {
+		t.Errorf("only %d lines were refused for more than their checksum", otherwise)
 	}
 }
 
@@ -193,6 +205,9 @@ func FuzzRecord(f *testing.F) {
 	}
 	f.Add([]byte(`{"seq":1,"wall":1,"mono":1,"boot":"","prev":"","event":"\ud800","ms":9223372036854775807,"crc":"00000000"}`))
 	f.Fuzz(func(t *testing.T, text []byte) {
+		if before, _, ok := bytes.Cut(text, []byte(`,"crc"`)); ok { // the checksum is to keep nobody out
+			text = appendSum(before, bytes.Clone(before))
+		}
 		r, err := ParseRecord(text)
 		if err != nil {
 			return
