@@ -104,6 +104,8 @@ func TestMatrix(t *testing.T) {
 			`@5 level=trusted own=org.example.**`,
 			`@6 level=untrusted talk=org.example.**`,
 			`@7 level=untrusted`,
+			`@8 level=basic`,
+			`@9 level=trusted`,
 		)))
 		const name, none = "org.example.echo", "org.example.void"
 		owner := h.asker(1)
@@ -150,6 +152,8 @@ func TestMatrix(t *testing.T) {
 			// Q-34: who is untrusted sees it, and talks to nobody trusted.
 			6: {"get": `02 {"name":"org.example.echo"`, "connect": "0e " + notAllowed, "connect session": `0e {"name":"not_found"`},
 			7: {"get": notFound},
+			8: {"get": `02 {"name":"org.example.echo"`, "claim": "06 " + notAllowed, "connect": refused},
+			9: {"get": `02 {"name":"org.example.echo"`, "claim": `06 {"name":"name_taken"`, "connect": refused},
 		} {
 			all := got(n)
 			for call, begin := range want {
@@ -159,7 +163,7 @@ func TestMatrix(t *testing.T) {
 			}
 			// How many wait is for who may own the name.
 			for _, call := range []string{"get", "list", "watch"} {
-				if got := strings.Contains(all[call], `"waiters":1`); got != (n == 5) {
+				if got := strings.Contains(all[call], `"waiters":1`); got != (n == 5 || n == 9) {
 					t.Errorf("key %d: %s says who waits: %v in %s", n, call, got, all[call])
 				}
 			}
