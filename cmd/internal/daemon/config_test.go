@@ -52,6 +52,18 @@ func TestParseConfigErrorAtEnd(t *testing.T) {
 	}
 }
 
+// A file that holds nothing may be one that is being written.
+func TestParseConfigEmpty(t *testing.T) {
+	for _, text := range []string{"", "\n", " \t\r\n"} {
+		if _, err := parseConfig("conf", text, "/d"); err == nil || !strings.HasPrefix(err.Error(), "conf:1: the file is empty") {
+			t.Errorf("%q: got %v", text, err)
+		}
+	}
+	if _, err := parseConfig("conf", "# nothing", "/d"); err != nil {
+		t.Errorf("a comment: %v", err)
+	}
+}
+
 func TestParseConfig(t *testing.T) {
 	text, err := os.ReadFile("testdata/good/all.toml")
 	if err != nil {

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -67,6 +68,7 @@ func (s Settings) over(below Settings) Settings {
 // plan is what settings, files and defaults come to: all that can be known
 // before anything is made or opened.
 type plan struct {
+	configFile    string // that was read, if it is there; "" if there is no such place
 	listen        []string
 	explicit      bool // listen was asked for, not defaulted
 	key           string
@@ -99,7 +101,8 @@ func newPlan(flags Settings, configFile string) (plan, error) {
 		return plan{}, usageError{fmt.Errorf("%w; set HOME, or give --listen and --key", noDefaults)}
 	}
 	p := plan{
-		listen: s.Listen, explicit: len(s.Listen) > 0,
+		configFile: cmp.Or(configFile, defaults.Config),
+		listen:     s.Listen, explicit: len(s.Listen) > 0,
 		key:         s.Key,
 		addressFile: s.AddressFile, askedFile: s.AddressFile != "",
 		defaultSocket: defaults.Socket,

@@ -3,6 +3,7 @@ package daemon
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"reflect"
 	"slices"
@@ -90,22 +91,26 @@ func checkLevel(level string) error {
 // limitTable is [limits]: the fields of the server's limits, in snake_case.
 func limitTable(l *switchboard.Limits) table { return settings(numbers(reflect.ValueOf(l).Elem())) }
 
-// numbers are the readers of the numbers and times of a struct, and of the
-// structs in it.
+// numbers are the readers of the numbers and times of a struct. A struct in it
+// that is named after its type is a part of it, another a table of its own, such
+// as [limits.basic].
 func numbers(v reflect.Value) map[string]any {
 	all := make(map[string]any)
 	for i := range v.NumField() {
-		key := snake(v.Type().Field(i).Name)
+		f := v.Type().Field(i)
+		key := snake(f.Name)
 		switch field := v.Field(i).Addr().Interface().(type) {
 		case *int:
 			all[key] = readNumber(field, noneAt(key))
 		case *time.Duration:
 			all[key] = readTime(field, noneAt(key))
 		default:
-			if v.Field(i).Kind() == reflect.Struct {
-				for key, read := range numbers(v.Field(i)) {
-					all[key] = read
-				}
+			switch {
+			case f.Type.Kind() != reflect.Struct:
+			case f.Name == f.Type.Name():
+				maps.Copy(all, numbers(v.Field(i)))
+			default:
+				all[key] = settings(numbers(v.Field(i)))
 			}
 		}
 	}
