@@ -57,8 +57,9 @@ func TestFloodBound(t *testing.T) {
 		taken, given, told := 0, 0, uint64(0)
 		now := time.Duration(0)
 		for range rapid.IntRange(1, 4).Draw(t, "rounds") {
+			each := rapid.SampledFrom([]int{1, rate, rate + 2}).Draw(t, "each")
 			for i := range actors {
-				for range rapid.SampledFrom([]int{1, rate, rate + 2}).Draw(t, "each") {
+				for range each {
 					given++
 					if f.take(actor{key: fmt.Sprint(i)}, now) {
 						taken++

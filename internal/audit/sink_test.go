@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,14 +18,14 @@ import (
 // testSink does what it is told.
 type testSink struct {
 	write  func([]Record) error
-	closed *int
+	closed *atomic.Int32
 }
 
 func (testSink) Name() string               { return "test" }
 func (s testSink) Write(all []Record) error { return s.write(all) }
 func (s testSink) Close() error {
 	if s.closed != nil {
-		*s.closed++
+		s.closed.Add(1)
 	}
 	return nil
 }
@@ -34,7 +35,8 @@ func (s testSink) Close() error {
 func TestQ46(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
-		closed, good, slow := 0, 0, 0
+		good, slow := 0, 0
+		var closed atomic.Int32
 		stuck := make(chan struct{})
 		sinks := []Sink{
 			testSink{func(all []Record) error { good += len(all); return nil }, &closed},
@@ -67,8 +69,8 @@ func TestQ46(t *testing.T) {
 				t.Errorf("sink %d: %+v", i, s)
 			}
 		}
-		if r := sound(t, dir); r.Records != seq || good != int(seq) || slow == 0 || closed != 4 {
-			t.Errorf("%d in the file, %d sent, %d, %d closed, of %d", r.Records, good, slow, closed, seq)
+		if r := sound(t, dir); r.Records != seq || good != int(seq) || slow == 0 || closed.Load() != 4 {
+			t.Errorf("%d in the file, %d sent, %d, %d closed, of %d", r.Records, good, slow, closed.Load(), seq)
 		}
 	})
 }

@@ -9,7 +9,7 @@ import (
 
 // border is what a tenant lets out and takes in, compiled. Both are rights to see: in
 // exports of the tenant that asks, in imports of the tenant asked for.
-type border struct{ exports, imports rights }
+type border struct{ exports, imports *rights }
 
 var (
 	errToItself   = errors.New("a tenant exports nothing to itself, and imports nothing of its own")
@@ -18,8 +18,8 @@ var (
 
 // newBorder compiles one tenant.
 func newBorder(tenant string, t Tenant) (*border, error) {
-	b := &border{exports: rights{tenant: tenant}, imports: rights{tenant: tenant}}
-	allowed := &Rule{}
+	exports, imports := plan{tenant: tenant}, plan{tenant: tenant}
+	exported, imported := exports.rule(Rule{}), imports.rule(Rule{})
 	for _, e := range t.Export {
 		p := Pattern{scope: scopeOthers, names: e.Names}
 		if e.Only {
@@ -28,7 +28,7 @@ func newBorder(tenant string, t Tenant) (*border, error) {
 		if e.Only && e.To == tenant {
 			return nil, fmt.Errorf("tenant %s: export %.64q: %w", TenantText(tenant), e, errToItself)
 		}
-		b.exports.add(p, See, allowed)
+		exports.add(p, See, exported)
 	}
 	for _, p := range t.Import {
 		switch {
@@ -37,9 +37,9 @@ func newBorder(tenant string, t Tenant) (*border, error) {
 		case p.covers(tenant, tenant):
 			return nil, fmt.Errorf("tenant %s: import %.64q: %w", TenantText(tenant), p, errToItself)
 		}
-		b.imports.add(p, See, allowed)
+		imports.add(p, See, imported)
 	}
-	return b, nil
+	return &border{exports.rights(), imports.rights()}, nil
 }
 
 // crosses says whether a name of tenant from exists in tenant to, and if not, why.

@@ -78,8 +78,7 @@ func New(cfg Config) (*Policy, error) {
 		p.peers[peer.Key] = c.grant(peer)
 	}
 	self := Rule{kind: byServer}
-	p.self = Grant{policy: p, level: Verified, admin: true, rule: self, rights: &rights{}}
-	p.self.rights.fill(DefaultBundles()[Verified], &self)
+	p.self = Grant{policy: p, level: Verified, admin: true, rule: self, rights: DefaultBundles()[Verified].rights("", self)}
 	if !cfg.LocalRefused {
 		p.local = &Grant{policy: p, level: cfg.Local, rule: Rule{kind: byLocal, level: cfg.Local},
 			rights: c.bundle(home{level: cfg.Local})}
@@ -162,15 +161,17 @@ func (c *compiler) grant(p Peer) Grant {
 		g.rights = c.bundle(home{g.level, g.tenant})
 		return g
 	}
-	g.rights = &rights{tenant: p.Tenant}
+	own := plan{tenant: p.Tenant}
 	for _, o := range []struct {
 		verb     Verb
 		patterns []Pattern
 	}{{See, p.See}, {Talk, p.Talk}, {Own, p.Own}} {
 		for _, pattern := range o.patterns {
-			g.rights.add(pattern, o.verb, &Rule{kind: byLine, verb: o.verb, file: c.cfg.File, line: p.Line, text: pattern.String()})
+			rule := Rule{kind: byLine, verb: o.verb, file: c.cfg.File, line: p.Line, text: pattern.String()}
+			own.add(pattern, o.verb, own.rule(rule))
 		}
 	}
+	g.rights = own.rights()
 	return g
 }
 
@@ -178,22 +179,18 @@ func (c *compiler) grant(p Peer) Grant {
 func (c *compiler) bundle(h home) *rights {
 	r := c.bundles[h]
 	if r == nil {
-		r = &rights{tenant: h.tenant}
-		r.fill(c.cfg.Bundles[h.level], &Rule{kind: byLevel, level: h.level})
+		r = c.cfg.Bundles[h.level].rights(h.tenant, Rule{kind: byLevel, level: h.level})
 		c.bundles[h] = r
 	}
 	return r
 }
 
-// fill enters a whole bundle under one rule.
-func (r *rights) fill(b Bundle, rule *Rule) {
-	for _, p := range b.See {
-		r.add(p, See, rule)
-	}
-	for _, p := range b.Talk {
-		r.add(p, Talk, rule)
-	}
-	for _, p := range b.Own {
-		r.add(p, Own, rule)
-	}
+// rights compiles a bundle for a tenant, all under one rule.
+func (b Bundle) rights(tenant string, rule Rule) *rights {
+	p := plan{tenant: tenant}
+	one := p.rule(rule)
+	p.addAll(b.See, See, one)
+	p.addAll(b.Talk, Talk, one)
+	p.addAll(b.Own, Own, one)
+	return p.rights()
 }

@@ -1,7 +1,6 @@
 package policy
 
 import (
-	"slices"
 	"strings"
 
 	"github.com/cad2f06c/switchboard/names"
@@ -14,143 +13,108 @@ const verbs = 3
 // the elements of the name, and on how many patterns could still cover it.
 type rights struct {
 	tenant string // whose hand it is
-	own    node   // for names of the own tenant
-	others node   // for those of all others
-	named  map[string]*node
+	rules  []Rule
+	own    tree // for names of the own tenant
+	others tree // for those of all others
+	named  map[string]tree
 }
+
+// tree holds patterns by their elements. The first node is the root; the nodes behind
+// one stand together, for a decision is as quick as memory is near.
+type tree []node
 
 // node is what is known of patterns with the same elements up to here: per verb the
-// first rule of a pattern that ends here, or that goes on with "**" and ends.
+// rule of a pattern that ends here, or that goes on with "**" and ends.
 type node struct {
-	word  string
-	next  []*node // by word
-	any   *node   // behind "*"
-	here  [verbs]*Rule
-	below [verbs]*Rule
+	word        string
+	next, count uint32 // the nodes behind this one, by length and text of their words
+	any         uint32 // the node behind "*"; 0: none
+	here, below [verbs]ref
 }
 
-// add enters a pattern of v and of every verb that v implies. Rules that came before
-// stay.
-func (r *rights) add(p Pattern, v Verb, rule *Rule) {
-	n := &r.own
-	switch {
-	case p.scope == scopeOthers:
-		n = &r.others
-	case p.scope == scopeNamed && p.tenant != r.tenant:
-		if r.named == nil {
-			r.named = make(map[string]*node)
-		}
-		if r.named[p.tenant] == nil {
-			r.named[p.tenant] = &node{}
-		}
-		n = r.named[p.tenant]
-	}
-	n.add(p.names, v, rule)
-}
-
-func (n *node) add(p names.Pattern, v Verb, rule *Rule) {
-	for rest, more := p.String(), true; more; {
-		var word string
-		word, rest, more = strings.Cut(rest, ".")
-		if word == "**" {
-			fill(&n.below, v, rule)
-			return
-		}
-		n = n.grow(word)
-	}
-	fill(&n.here, v, rule)
-}
-
-func fill(rules *[verbs]*Rule, v Verb, rule *Rule) {
-	for i := range v + 1 {
-		if rules[i] == nil {
-			rules[i] = rule
-		}
-	}
-}
-
-// grow returns the node behind word, made if need be.
-func (n *node) grow(word string) *node {
-	if word == "*" {
-		if n.any == nil {
-			n.any = &node{word: word}
-		}
-		return n.any
-	}
-	i, ok := slices.BinarySearchFunc(n.next, word, func(m *node, word string) int { return strings.Compare(m.word, word) })
-	if !ok {
-		n.next = slices.Insert(n.next, i, &node{word: word})
-	}
-	return n.next[i]
-}
+// ref is the place of a rule, from 1; 0 is no rule.
+type ref uint32
 
 // find returns a rule that allows v with a name of tenant, or nil.
 func (r *rights) find(v Verb, tenant string, name names.Name) *Rule {
+	var found ref
 	if tenant == r.tenant {
-		return r.own.find(v, string(name))
-	}
-	if n := r.named[tenant]; n != nil {
-		if rule := n.find(v, string(name)); rule != nil {
-			return rule
+		found = r.own.find(0, v, string(name))
+	} else {
+		if len(r.named) > 0 {
+			found = r.named[tenant].find(0, v, string(name))
+		}
+		if found == 0 {
+			found = r.others.find(0, v, string(name))
 		}
 	}
-	return r.others.find(v, string(name))
+	if found == 0 {
+		return nil
+	}
+	return &r.rules[found-1]
 }
 
-func (n *node) find(v Verb, name string) *Rule {
+// find returns a rule for v with what is left of a name behind the node at.
+func (t tree) find(at uint32, v Verb, name string) ref {
+	if len(t) == 0 {
+		return 0
+	}
 	for {
-		if rule := n.below[v]; rule != nil {
-			return rule // the name has at least this one element more
+		n := &t[at]
+		if n.below[v] != 0 {
+			return n.below[v] // the name has at least this one element more
 		}
 		word, rest, more := name, "", false
 		if i := strings.IndexByte(name, '.'); i >= 0 {
 			word, rest, more = name[:i], name[i+1:], true
 		}
-		next := n.child(word)
+		next := t.child(n, word)
 		switch {
-		case next == nil:
+		case next == 0:
 			next = n.any
-		case n.any == nil:
+		case n.any == 0:
 		case more:
-			if rule := next.find(v, rest); rule != nil {
-				return rule
+			if found := t.find(next, v, rest); found != 0 {
+				return found
 			}
 			next = n.any
-		case next.here[v] == nil:
+		case t[next].here[v] == 0:
 			next = n.any
 		}
-		if next == nil {
-			return nil
+		if next == 0 {
+			return 0
 		}
 		if !more {
-			return next.here[v]
+			return t[next].here[v]
 		}
-		n, name = next, rest
+		at, name = next, rest
 	}
 }
 
-// child returns the node behind a word that is no "*", or nil.
-func (n *node) child(word string) *node {
-	low, high := 0, len(n.next)
+// child returns the node behind n and a word that is no "*", or 0.
+func (t tree) child(n *node, word string) uint32 {
+	low, high := n.next, n.next+n.count
 	for low < high {
-		mid := int(uint(low+high) / 2)
-		switch m := n.next[mid]; {
-		case m.word == word:
-			return m
-		case m.word < word:
+		mid := (low + high) / 2
+		at := t[mid].word
+		if at == word {
+			return mid
+		}
+		if len(at) < len(word) || len(at) == len(word) && at < word {
 			low = mid + 1
-		default:
+		} else {
 			high = mid
 		}
 	}
-	return nil
+	return 0
 }
 
 // all reports whether a "**" allows v with every name of tenant.
 func (r *rights) all(v Verb, tenant string) bool {
 	if tenant == r.tenant {
-		return r.own.below[v] != nil
+		return r.own.all(v)
 	}
-	n := r.named[tenant]
-	return n != nil && n.below[v] != nil || r.others.below[v] != nil
+	return r.named[tenant].all(v) || r.others.all(v)
 }
+
+func (t tree) all(v Verb) bool { return len(t) > 0 && t[0].below[v] != 0 }

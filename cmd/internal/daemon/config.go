@@ -37,6 +37,9 @@ func readConfig(path string) (string, error) {
 // mistake in the file.
 func parseConfig(name, text, dir string) (Settings, error) {
 	var s Settings
+	if strings.TrimSpace(text) == "" {
+		return Settings{}, fmt.Errorf("%s:1: the file is empty; if nothing is to be set, a # comment says so", name)
+	}
 	if !strings.HasSuffix(text, "\n") {
 		text += "\n" // the decoder miscounts lines where an error meets the end
 	}

@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/cad2f06c/switchboard/switchboard"
 )
@@ -52,6 +53,18 @@ func TestParseConfigErrorAtEnd(t *testing.T) {
 	}
 }
 
+// A file that holds nothing may be one that is being written.
+func TestParseConfigEmpty(t *testing.T) {
+	for _, text := range []string{"", "\n", " \t\r\n"} {
+		if _, err := parseConfig("conf", text, "/d"); err == nil || !strings.HasPrefix(err.Error(), "conf:1: the file is empty") {
+			t.Errorf("%q: got %v", text, err)
+		}
+	}
+	if _, err := parseConfig("conf", "# nothing", "/d"); err != nil {
+		t.Errorf("a comment: %v", err)
+	}
+}
+
 func TestParseConfig(t *testing.T) {
 	text, err := os.ReadFile("testdata/good/all.toml")
 	if err != nil {
@@ -73,12 +86,14 @@ func TestParseConfig(t *testing.T) {
 		LogFormat:       "json",
 		Drain:           "1m30s",
 		Defaults:        Defaults{Listed: "basic", Local: "refuse"},
-		Levels:          map[string]Bundle{"basic": {Own: []string{}, See: []string{"**", "*/**"}, Talk: []string{"org.example.**"}}},
-		Tenants: map[string]Tenant{
+		Levels:          map[string]switchboard.Bundle{"basic": {Own: []string{}, See: []string{"**", "*/**"}, Talk: []string{"org.example.**"}}},
+		Tenants: map[string]switchboard.Tenant{
 			"acme": {Export: []string{"org.example.store", "org.example.log -> beta"}, Import: []string{"beta/org.**"}},
 			"beta": {Import: []string{"acme/org.example.store"}},
 		},
-		Limits: switchboard.Limits{SessionsPerKey: 8, CallRate: 100, Held: 16 << 20},
+		Limits: switchboard.Limits{SessionsPerKey: 8, CallRate: 100, Held: 16 << 20,
+			Admission: switchboard.Admission{ConnectRate: -1, HandshakeTimeout: 4 * time.Second},
+			Basic:     switchboard.Quota{Lanes: 32}, Rates: map[string]switchboard.Rate{"connect": {N: 100, Per: time.Minute}, "names.list": {N: 5, Per: time.Second}}},
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)

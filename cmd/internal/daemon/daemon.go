@@ -40,10 +40,12 @@ socket, which only programs of the same user can use, and writes the file
 "address" beside it, in which sbctl and the client libraries look.
 
 TCP ("net:") admits only the keys in the authorized_peers file, one a line, and
-is refused without that file. SIGHUP reads it again: sessions over TCP whose key
-is no longer in it end; a file with a mistake is logged and changes nothing.
+is refused without that file. When that file or the configuration changes, and
+on SIGHUP, both are read again: sessions over TCP whose key is no longer listed
+end; a file with a mistake is logged and changes nothing.
 
-Under systemd socket activation the sockets that systemd passes are served.
+Under systemd the sockets that it passes are served (socket activation), it is
+told when the server is ready, reloads and stops, and its watchdog hears of it.
 SIGINT or SIGTERM stops gracefully: nobody new comes in, peers are told, open
 channels may go on for 30 s (--drain), sockets are removed; a server without
 channels stops at once, and a second signal stops any.

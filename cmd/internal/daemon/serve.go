@@ -16,6 +16,7 @@ import (
 	"sync"
 	"syscall"
 
+	"github.com/cad2f06c/switchboard/cmd/internal/systemd"
 	"github.com/cad2f06c/switchboard/cmd/internal/term"
 	"github.com/cad2f06c/switchboard/cmd/internal/version"
 	"github.com/cad2f06c/switchboard/shs"
@@ -33,7 +34,15 @@ func run(ctx context.Context, flags Settings, configFile string) error {
 	if err != nil {
 		return err
 	}
-	log := newLogger(os.Stderr, p.level, p.format)
+	level := new(slog.LevelVar)
+	level.Set(p.level)
+	log := newLogger(os.Stderr, level, p.format)
+	notify, err := systemd.FromEnv()
+	if err != nil {
+		return err
+	}
+	seen := digest(p.files()) // what changes while we start is read again
+	raiseFiles(log)
 	key, err := loadOrCreateKey(p.key, log)
 	if err != nil {
 		return err
@@ -42,11 +51,8 @@ func run(ctx context.Context, flags Settings, configFile string) error {
 	if err != nil {
 		return err
 	}
-	if p.badPeers != nil {
-		log.Warn("the authorized peers are not in order; nobody needs them without a TCP listener", "err", p.badPeers)
-	}
 	cfg := switchboard.Config{
-		Key: key, NetworkKey: p.networkKey, Authorized: p.authorized, AdvertiseHost: p.advertise, Version: version.String(), Log: log,
+		Key: key, NetworkKey: p.networkKey, Policy: p.policy, AdvertiseHost: p.advertise, Version: version.String(), Log: log,
 		Limits: p.limits, DrainTimeout: p.drain,
 	}
 	if p.direct != nil {
@@ -63,9 +69,12 @@ func run(ctx context.Context, flags Settings, configFile string) error {
 	}
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	reloading, stop := context.WithCancel(ctx)
+	over, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop() // before the wait
-	wg.Go(func() { p.reload(reloading, hup, srv, log) })
+	reloads := reloader{flags: flags, file: configFile, plan: p, srv: srv, log: log, level: level, notify: notify, seen: seen}
+	reports := reporter{notify: notify, srv: srv, log: log, drain: p.drain}
+	wg.Go(func() { reloads.run(ctx, over, hup) })
+	wg.Go(func() { reports.run(ctx, over) })
 	return srv.Serve(ctx, lns...)
 }
 
