@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/cad2f06c/switchboard/channel"
+	"github.com/cad2f06c/switchboard/internal/policy"
 	"github.com/cad2f06c/switchboard/shs"
 )
 
@@ -68,7 +69,7 @@ func New(cfg Config) (*Server, error) {
 	s.adm = newAdmission(&s.cfg.Limits.Admission, cfg.Log)
 	s.books.init(cfg.Limits, s.started)
 	if cfg.Policy == nil {
-		cfg.Policy = trustAll(cfg.Authorized)
+		cfg.Policy = &Policy{cfg: policy.Defaults()}
 	}
 	made, err := cfg.Policy.bind(s.key)
 	if err != nil {

@@ -46,9 +46,6 @@ type Config struct {
 	// PolicyConfig. Without a list of keys in it Serve refuses to serve a TCP
 	// listener with ErrNoPolicy. Server.SetPolicy replaces it.
 	Policy *Policy
-	// Authorized is a Policy of trusted keys, if that is nil. It goes when its last
-	// user does.
-	Authorized map[shs.PublicKey]string
 	// Version is what whoami reports as the server's version.
 	Version string
 	// Limits bound what peers may hold; zero fields take the defaults.
