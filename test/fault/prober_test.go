@@ -24,9 +24,8 @@ type closing struct {
 }
 
 func (c *closing) Write(p []byte) (int, error) {
-	n, err := c.Conn.Write(p)
-	c.sent = time.Now()
-	return n, err
+	c.sent = time.Now() // not behind it: the server may be faster than who writes
+	return c.Conn.Write(p)
 }
 
 func (c *closing) Read(p []byte) (int, error) {
@@ -59,7 +58,7 @@ func TestF06Prober(t *testing.T) {
 	}
 	var p06, d06 float64
 	var took [3][]time.Duration
-	for try := 0; try < 5 && p06 <= 0.01; try++ { // chance alone fails one in a hundred
+	for try := 0; try < 3 && p06 <= 0.01; try++ { // chance alone fails one in a hundred, and the machine has other things to do
 		took = [3][]time.Duration{}
 		for i := range 200 {
 			for k, kind := range kinds {
