@@ -159,7 +159,7 @@ func newDaemon(t testing.TB, authorized ...shs.PublicKey) *daemon {
 		d.port = "0"
 		var list strings.Builder
 		for _, k := range authorized {
-			fmt.Fprintln(&list, k)
+			fmt.Fprintln(&list, k, "level=trusted")
 		}
 		must(t, os.WriteFile(dir+"/authorized_peers", []byte(list.String()), 0o600))
 	}
