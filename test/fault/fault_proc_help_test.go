@@ -145,6 +145,7 @@ type daemon struct {
 	netns   string   // network namespace; "" is that of the test
 	files   int      // descriptors that it may have; 0 is as many as the test
 	args    []string // more of them
+	env     []string // more of it
 	cmd     *exec.Cmd
 	drained chan struct{} // closed when stdout has ended
 }
@@ -187,6 +188,7 @@ func (d *daemon) command() *exec.Cmd {
 		limit(cmd, d.files)
 	}
 	inNetns(cmd, d.netns)
+	cmd.Env = append(cmd.Env, d.env...)
 	return cmd
 }
 
