@@ -314,3 +314,35 @@ func TestQuotaOfLevel(t *testing.T) {
 		}
 	})
 }
+
+// TestSetPolicyMoved: a channel that has moved ends at both ends when its caller
+// may not talk to the called name any more, and is not adopted again; nor is one
+// by a server that knows nothing of it.
+func TestSetPolicyMoved(t *testing.T) {
+	directBubble(t, switchboard.Config{}, func(t *testing.T, d *direct) {
+		p := d.pair(here, there)
+		id := p.moved()
+		lines := []string{`@1 level=trusted talk=org.**`, `@2 level=trusted`}
+		must(t, d.srv.SetPolicy(rules(lines...)))
+		p.wantQuiet(p.mc)
+		lines[0] = `@1 level=trusted see=org.**`
+		must(t, d.srv.SetPolicy(rules(lines...)))
+		p.wantClose(p.mc, id, "revoked")
+		p.wantClose(p.mp, id, "revoked")
+		if d.srv.Moved() != 0 {
+			t.Errorf("%d channels left", d.srv.Moved())
+		}
+		for i, want := range map[byte]string{1: "drop", 2: "keep"} {
+			n := map[byte]byte{1: 2, 2: 1}[i]
+			role := map[byte]string{1: "caller", 2: "callee"}[i]
+			id := strings.Repeat(fmt.Sprint(i), 32)
+			if got := adopts(t, d.open(d.from(here, i)), 1, entry(id, n, role)); got != want {
+				t.Errorf("key %d as the %s: %s, want %s", i, role, got, want)
+			}
+		}
+		must(t, d.srv.SetPolicy(rules(`@1 level=trusted`, `@2 level=trusted`)))
+		if got := adopts(t, d.open(d.from(here, 1)), 1, entry(strings.Repeat("3", 32), 2, "caller")); got != "keep" {
+			t.Errorf("allowed again: %s", got)
+		}
+	})
+}
