@@ -44,7 +44,7 @@ func BenchmarkAuthorize(b *testing.B) {
 	for i, o := range objects {
 		registry[o.Name] = i
 	}
-	var deciding, looking []time.Duration
+	deciding, looking := make([]time.Duration, 0, 1<<17), make([]time.Duration, 0, 1<<17) // so that the loop allocates nothing
 	b.ReportAllocs()
 	for b.Loop() {
 		began := time.Now()
