@@ -73,8 +73,8 @@ type Config struct {
 // Limits are the bounds on what a peer may hold (PROTOCOL.md §8). A zero
 // field takes the default in brackets.
 type Limits struct {
-	Admission       Admission
-	Sessions        int // of all peers together [4096, or a third of the descriptors but 64 if that is less]; over it a login is refused
+	Admission       Admission // of connections that have not logged in, and of their sources
+	Sessions        int // of all peers together [4096, or a third of the descriptors beyond 64 if that is less]; over it a login is refused
 	SessionsPerKey  int // [64]; over it a login is refused
 	Lanes           int // per session, both directions [1024]; over it a yamux stream is reset
 	Calls           int // calls and streams in flight per session [64]; over it busy

