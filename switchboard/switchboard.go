@@ -73,30 +73,32 @@ type Config struct {
 // Limits are the bounds on what a peer may hold (PROTOCOL.md §8). A zero
 // field takes the default in brackets.
 type Limits struct {
-	Admission       Admission // of connections that have not logged in, and of their sources
-	Sessions        int       // of all peers together [4096, or a third of the descriptors beyond 64 if that is less]; over it a login is refused
-	SessionsPerKey  int       // [64]; over it a login is refused
-	Lanes           int       // per session, both directions [1024]; over it a yamux stream is reset
-	Calls           int       // calls and streams in flight per session [64]; over it busy
-	Watches         int       // per session [16]; over it quota
-	WatchEvents     int       // waiting for one watch [256]; over it lagged
-	WatchBytes      int       // waiting for one watch [256 KiB]; over it lagged
-	Offers          int       // pending at one callee [64]; a connect over it waits, then busy
-	OffersPerCaller int       // of these from one key [8]; likewise
-	NamesPerKey     int       // owned and waited for [16]; over it quota
-	WaitersPerName  int       // [64]; over it quota
-	NamesPerTenant  int       // owned [1024]; over it quota
-	CallRate        int       // calls per second and key [2000]; over it rate_limited
-	CallBurst       int       // calls at once and key [4000]; likewise
-	LaneBacklog     int       // yamux lanes that a session has opened and nobody has looked at [64]; over it the stream is reset
-	OpenRate        int       // lanes that a session opens per second [2000]; over it they wait
-	OpenBurst       int       // lanes opened at once [512]; likewise
-	ResetRate       int       // yamux resets by a session per second [500]; over it the session ends with enhance_calm
-	ResetBurst      int       // resets at once [1024]; likewise
-	PingRate        int       // yamux pings by a session per second [4]; likewise
-	PingBurst       int       // pings at once [16]; likewise
-	UpdateRate      int       // window updates by a session per second, and at once [20000]; likewise
-	Held            int       // bytes of memory that wait for the sessions of one key to take them, or were sent by it and not yet taken [64 MiB]; over it its fullest lane is reset
+	// Admission is of connections that have not logged in, and of their sources.
+	Admission Admission
+
+	Sessions        int // of all peers together [4096, or a third of the descriptors beyond 64 if that is less]; over it a login is refused
+	SessionsPerKey  int // [64]; over it a login is refused
+	Lanes           int // per session, both directions [1024]; over it a yamux stream is reset
+	Calls           int // calls and streams in flight per session [64]; over it busy
+	Watches         int // per session [16]; over it quota
+	WatchEvents     int // waiting for one watch [256]; over it lagged
+	WatchBytes      int // waiting for one watch [256 KiB]; over it lagged
+	Offers          int // pending at one callee [64]; a connect over it waits, then busy
+	OffersPerCaller int // of these from one key [8]; likewise
+	NamesPerKey     int // owned and waited for [16]; over it quota
+	WaitersPerName  int // [64]; over it quota
+	NamesPerTenant  int // owned [1024]; over it quota
+	CallRate        int // calls per second and key [2000]; over it rate_limited
+	CallBurst       int // calls at once and key [4000]; likewise
+	LaneBacklog     int // yamux lanes that a session has opened and nobody has looked at [64]; over it the stream is reset
+	OpenRate        int // lanes that a session opens per second [2000]; over it they wait
+	OpenBurst       int // lanes opened at once [512]; likewise
+	ResetRate       int // yamux resets by a session per second [500]; over it the session ends with enhance_calm
+	ResetBurst      int // resets at once [1024]; likewise
+	PingRate        int // yamux pings by a session per second [4]; likewise
+	PingBurst       int // pings at once [16]; likewise
+	UpdateRate      int // window updates by a session per second, and at once [20000]; likewise
+	Held            int // bytes of memory that wait for the sessions of one key to take them, or were sent by it and not yet taken [64 MiB]; over it its fullest lane is reset
 
 	// NameHold is how long a name whose session has ended, and that nobody waits
 	// for, may be claimed by the same key alone; another's claim is name_taken. 0,
