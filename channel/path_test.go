@@ -107,8 +107,8 @@ func newEnds(t testing.TB, r relay) *ends {
 
 // wait waits for all that goes on behind the ends.
 func (e *ends) wait() {
+	e.wg.Wait() // first: what is left there may begin to linger
 	e.lingers.Wait()
-	e.wg.Wait()
 }
 
 // end returns one of the two, and the other one.

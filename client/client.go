@@ -26,7 +26,8 @@ type Client struct {
 	turn   chan struct{} // a token: one OnState at a time
 	pins   *pins
 
-	wg sync.WaitGroup
+	wg      sync.WaitGroup
+	errands errands
 
 	// owned by run
 	last []shs.Address // where the server was found last
@@ -92,8 +93,10 @@ func Dial(ctx context.Context, cfg Config) (*Client, error) {
 // Close ends the session, and with it the names, channels, listeners and
 // watches of the Client, and returns after its last goroutine has ended.
 // Everything returns net.ErrClosed from then on. Further calls wait for the
-// first.
+// first. If channels had moved to direct links it first tells the server that
+// they are over, for at most a second.
 func (c *Client) Close() error {
+	c.farewell()
 	c.cancel(errClosed)
 	c.wg.Wait()
 	return nil

@@ -257,6 +257,8 @@ func (e *end) dialLinks(ctx context.Context, links *control.Links) error {
 
 // moveTo moves the channel to a link, which it owns, and tells the server.
 func (e *end) moveTo(ctx context.Context, link *shs.Conn, kind channel.Kind, survive bool) error {
+	e.s.c.errands.begin()
+	defer e.s.c.errands.done()
 	if err := e.move(ctx, link, kind); err != nil {
 		return err
 	}
@@ -324,7 +326,10 @@ func (e *end) tellClosed(s *session) {
 	}
 	announced := e.announced
 	e.mu.Unlock()
-	s.spawn(func() {
+	c := s.c
+	c.errands.begin()
+	if !s.spawn(func() {
+		defer c.errands.done()
 		if announced != nil { // else the server may not know that the channel has moved
 			<-announced
 		}
@@ -333,7 +338,9 @@ func (e *end) tellClosed(s *session) {
 		if err := s.call(ctx, control.MethodChannelClosed, args, nil); err != nil {
 			s.log.Debug("the server was not told of a channel's end", "channel", e.id, "err", err)
 		}
-	})
+	}) {
+		c.errands.done()
+	}
 }
 
 // requireLink is dialLinks for a channel that may not use its lane.

@@ -162,6 +162,11 @@ func (s *session) findEnd(text string) *end {
 // acceptSlow takes up an offer that asks for more than a lane: a direct link
 // at once, a seal. It answers, and delivers the channel when it is ready.
 func (s *session) acceptSlow(stream *mux.Stream, req int32, o *offer, l *Listener) {
+	if err := l.admits(s, o.info); err != nil {
+		l.unreserve()
+		s.refuseOffer(stream, req, o.info, err)
+		return
+	}
 	e := s.adopt(stream, &o.info)
 	res := control.OfferResult{Sealed: o.sealed}
 	var ln *awaited
@@ -189,7 +194,11 @@ func (s *session) acceptSlow(stream *mux.Stream, req int32, o *offer, l *Listene
 	if err != nil {
 		s.log.Debug("offer came to nothing", "channel", o.info.ID, "name", o.info.Name, "err", err)
 		l.unreserve()
-		e.Abort()
+		if o.require { // an abort might overtake the answer: the caller learns by itself that there is no link
+			e.Close()
+		} else {
+			e.Abort()
+		}
 	}
 }
 

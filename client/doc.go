@@ -1,6 +1,6 @@
 // Package client is how a Go program takes part in a switchboard: it logs in
 // with its own key, claims names, sees names come and go, and talks over
-// channels (PROTOCOL.md §3 to §6).
+// channels (PROTOCOL.md §3 to §6, §10 and §11).
 //
 // Dial logs in and returns a Client. Listen claims a name and returns a
 // net.Listener whose connections are channels; DialContext opens a channel to
@@ -17,8 +17,10 @@
 // A Client outlives its connection: it reconnects with a growing, jittered
 // pause of 50 ms to 5 s, claims its names again and goes on watching, and tells
 // Config.OnState and Config.Log. Calls made in a gap wait for the next
-// connection until their context ends. Channels do not outlive the session
-// that carries them: their Read and Write return an error then, never io.EOF.
+// connection until their context ends. A channel that the server relays ends
+// with the session that carries it: its Read and Write return ErrNotConnected
+// then, or why the server ended it, never io.EOF. One that has moved to a direct
+// link (Config.Direct) lives on, for a minute without a connection.
 // The first login is tried once: Dial returns its error.
 //
 // # Goroutines

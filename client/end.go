@@ -2,6 +2,7 @@ package client
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"net"
@@ -133,15 +134,17 @@ func (e *end) look(err error, over *bool) error {
 		}
 	})
 	e.mu.Lock()
-	defer e.mu.Unlock()
-	reason := e.reason
-	if reason == nil {
-		reason = moveReason(err)
+	reason, moved := e.reason, e.kind != ""
+	e.mu.Unlock()
+	switch {
+	case reason != nil:
+		return &ended{id: e.id, by: "by the server", reason: reason, err: err}
+	case moveReason(err) != nil:
+		return &ended{id: e.id, by: "here", reason: moveReason(err), err: err}
+	case !moved && e.path != nil && e.s.ctx.Err() != nil:
+		return fmt.Errorf("%w: the session that carried the channel has ended: %w", ErrNotConnected, err)
 	}
-	if reason == nil {
-		return err
-	}
-	return &ended{id: e.id, reason: reason, err: err}
+	return err
 }
 
 // moveReason is the code of what a move has broken; nil if it has not.

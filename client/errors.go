@@ -51,7 +51,8 @@ const (
 // Errors of the package. A closed Client or Listener returns net.ErrClosed.
 var (
 	// ErrNotConnected: the session has ended. A call that returns it may or
-	// may not have been carried out.
+	// may not have been carried out. A Read or Write that returns it was of a
+	// channel that the session carried.
 	ErrNotConnected = errors.New("client: not connected")
 
 	// ErrNameLost: a listener's name has another owner now, was released, or
@@ -60,6 +61,9 @@ var (
 
 	// ErrListening: this Client already listens on the name.
 	ErrListening = errors.New("client: already listening on this name")
+
+	// ErrPins: the file of Config.Pins cannot be used. It is no PeerMismatch.
+	ErrPins = errors.New("client: pins file")
 
 	errNoKey     = errors.New("client: Config.Key is not set; shs.LoadKey reads one, shs.GenerateKey makes one")
 	errNoAddress = errors.New("client: no server address")
@@ -85,17 +89,18 @@ func fromServer(ctx context.Context, err error) error {
 	return fmt.Errorf("%w: %w", ErrNotConnected, err)
 }
 
-// ended is the error of a Read or Write on a channel that the server ended for
-// a known reason.
+// ended is the error of a Read or Write on a channel that ended for a known
+// reason.
 type ended struct {
 	id     channel.ID
+	by     string // where it was ended: by the server, or here, as with a link that is lost
 	reason *Error
 	err    error // of the lane
 }
 
 // Error says which channel ended, and why.
 func (e *ended) Error() string {
-	return fmt.Sprintf("channel %s ended by the server: %v", e.id, e.reason)
+	return fmt.Sprintf("channel %s ended %s: %v", e.id, e.by, e.reason)
 }
 
 // Unwrap returns the reason and the lane's own error.

@@ -31,6 +31,7 @@ type Listener struct {
 	name   string
 	ctx    context.Context // ends, with the cause, when the listener does
 	cancel context.CancelCauseFunc
+	admit  func(context.Context, Offer) error // or nil
 
 	waiting atomic.Int32 // reserved places and those in queue
 	queue   chan *channel.Conn
@@ -51,14 +52,35 @@ func (c *Client) Listen(ctx context.Context, name string) (net.Listener, error) 
 	return l, nil
 }
 
+// Offer is what a callee knows of a channel that it is offered.
+type Offer = channel.Info
+
+// ListenOptions say how a Listener is made. The zero value is that of Listen.
+type ListenOptions struct {
+	ClaimOptions
+
+	// Admit decides about each channel before it is accepted: an error refuses it,
+	// and its text, at most 256 bytes, is what the caller is told with Refused. ctx
+	// lasts for the 10 s that there are for an answer, and no longer than Listener
+	// and session; the caller may wait for less. It may be called concurrently. What
+	// it admits may still come to nothing and not reach Accept. Nil: all are
+	// accepted.
+	Admit func(ctx context.Context, o Offer) error
+}
+
 // ListenWith is Listen with options. With Queue it does not wait for the name:
 // the Listener accepts as soon as it owns it, and Claim tells whether it does.
 func (c *Client) ListenWith(ctx context.Context, name string, opts ClaimOptions) (*Listener, error) {
+	return c.ListenOffers(ctx, name, ListenOptions{ClaimOptions: opts})
+}
+
+// ListenOffers is ListenWith for who looks at a channel before it is accepted.
+func (c *Client) ListenOffers(ctx context.Context, name string, opts ListenOptions) (*Listener, error) {
 	args, err := opts.args(name)
 	if err != nil {
 		return nil, err
 	}
-	l := &Listener{c: c, name: name, queue: make(chan *channel.Conn, backlog)}
+	l := &Listener{c: c, name: name, admit: opts.Admit, queue: make(chan *channel.Conn, backlog)}
 	l.ctx, l.cancel = context.WithCancelCause(c.ctx)
 	c.mu.Lock()
 	if c.listeners[name] != nil {
@@ -188,6 +210,24 @@ func (c *Client) reserve(called string) (*Listener, error) {
 		return nil, control.Busy.With("too many channels wait to be accepted")
 	}
 	return l, nil
+}
+
+// admits asks Admit. Its error is what the caller is told.
+func (l *Listener) admits(s *session, o Offer) error {
+	if l.admit == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(s.ctx, answerTimeout)
+	defer cancel()
+	defer context.AfterFunc(l.ctx, cancel)()
+	err := l.admit(ctx, o)
+	if err == nil || errors.Is(err, Busy) {
+		return err
+	}
+	if e, ok := errors.AsType[*Error](err); ok && e.Message != "" {
+		return control.Refused.With(e.Message)
+	}
+	return control.Refused.With(err.Error())
 }
 
 func (l *Listener) unreserve() { l.waiting.Add(-1) }

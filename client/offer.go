@@ -51,7 +51,7 @@ func (s *session) startStream(stream *mux.Stream, by *mux.Batch) {
 	switch {
 	case err != nil:
 		s.goStream(stream, func() { s.refuseOffer(stream, p.Req, o.info, err) })
-	case !o.simple():
+	case !o.simple() || l.admit != nil:
 		if !s.spawn(func() { s.acceptSlow(stream, p.Req, &o, l) }) {
 			l.unreserve()
 			stream.Abort()
@@ -87,7 +87,7 @@ func (s *session) serveStream(stream *mux.Stream) {
 		switch {
 		case err != nil:
 			s.refuseOffer(stream, p.Req, o.info, err)
-		case !o.simple():
+		case !o.simple() || l.admit != nil:
 			s.acceptSlow(stream, p.Req, &o, l)
 		default:
 			s.acceptOffer(stream, p.Req, o.info, l)
@@ -209,7 +209,11 @@ func (s *session) ServeCall(call *muxrpc.Call) {
 		res = true
 		s.goingAway()
 	case call.Name() == control.MethodOffer:
-		res, err = s.comeFor(call.Args())
+		call.Go(func() { // Admit may take its time
+			res, err := s.comeFor(call.Args())
+			s.answer(call, res, err)
+		})
+		return
 	case call.Name() == control.MethodChannelLink:
 		res, err = s.channelLink(call.Args())
 	case call.Name() == control.MethodChannelFD:
@@ -217,6 +221,11 @@ func (s *session) ServeCall(call *muxrpc.Call) {
 	default:
 		err = &muxrpc.RemoteError{Name: "Error", Message: "no such method"}
 	}
+	s.answer(call, res, err)
+}
+
+// answer answers a call of the server.
+func (s *session) answer(call *muxrpc.Call, res any, err error) {
 	if err != nil {
 		err = call.Fail(control.ToWire(err))
 	} else {
@@ -271,6 +280,10 @@ func (s *session) comeFor(args []json.RawMessage) (control.OfferResult, error) {
 	}
 	l, err := s.c.reserve(o.info.Name)
 	if err != nil {
+		return control.OfferResult{}, err
+	}
+	if err := l.admits(s, o.info); err != nil {
+		l.unreserve()
 		return control.OfferResult{}, err
 	}
 	ctx, cancel := context.WithTimeout(s.ctx, acceptTimeout)

@@ -115,7 +115,7 @@ func (c *Client) connectArgs(ctx context.Context, name string, opts *OpenOptions
 	args, whom = control.ConnectArgs{To: name}, expected{key: opts.Key}
 	if opts.Sealed {
 		if whom, err = c.pins.expect(ctx, name, opts.Key); err != nil {
-			return args, whom, fmt.Errorf("client: %w", err)
+			return args, whom, err
 		}
 	}
 	if !whom.key.IsZero() {

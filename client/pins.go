@@ -50,7 +50,7 @@ func (p *pins) expect(ctx context.Context, name string, configured shs.PublicKey
 	}
 	all, err := p.read(ctx)
 	if err != nil {
-		return expected{}, fmt.Errorf("pins file %s: %w", p.path, err)
+		return expected{}, fmt.Errorf("%w %s: %w", ErrPins, p.path, err)
 	}
 	pin := all[name]
 	x.key, x.line = pin.key, pin.line
@@ -116,7 +116,7 @@ func (x expected) proven(ctx context.Context, key shs.PublicKey) error {
 	case errors.Is(err, control.PeerMismatch):
 		return err
 	case err != nil:
-		return fmt.Errorf("pins file %s: %w: to go on without it, add the line %q by hand", p.path, err, pinLine(x.name, key))
+		return fmt.Errorf("%w %s: %w: to go on without it, add the line %q by hand", ErrPins, p.path, err, pinLine(x.name, key))
 	case added:
 		p.log.Warn("key taken on first use", "name", x.name, "peer", key.String())
 	}

@@ -192,18 +192,21 @@ func TestPythonVector(t *testing.T) {
 	b.start(t, "", "python", ".venv/bin/python", "test_vector.py").exit(t)
 }
 
+// findAddress is the search for the address file, in JavaScript and Python. Root
+// looks in /run; here everybody is somebody else.
+var findAddress = map[string][]string{
+	"js": {"node", "--input-type=module", "-e", "process.geteuid = () => 4242\n" +
+		"const { findAddress } = await import('./switchboard.js')\nconsole.log(findAddress())"},
+	"python": {".venv/bin/python", "-c", "import os, switchboard\nos.geteuid = lambda: os.stat('.').st_uid or 4242\nprint(switchboard.find_address())"},
+}
+
 // TestAddressFile: JavaScript and Python find the address file that a server
 // writes, and do not use one that others may write.
 func TestAddressFile(t *testing.T) {
 	b := newBench(t)
 	needNode(t, b)
 	needPython(t, b)
-	// Root looks in /run; here everybody is somebody else.
-	for name, cmd := range map[string][]string{
-		"js": {"node", "--input-type=module", "-e", "process.geteuid = () => 4242\n" +
-			"const { findAddress } = await import('./switchboard.js')\nconsole.log(findAddress())"},
-		"python": {".venv/bin/python", "-c", "import os, switchboard\nos.geteuid = lambda: os.stat('.').st_uid or 4242\nprint(switchboard.find_address())"},
-	} {
+	for name, cmd := range findAddress {
 		t.Run(name, func(t *testing.T) {
 			ok := b.start(t, "", name, cmd...)
 			ok.exit(t)

@@ -92,6 +92,8 @@ func checkKeyFile(path string, info fs.FileInfo) error {
 		return fmt.Errorf("%w: %s is a symbolic link: name the file itself", ErrKeyFile, path)
 	case !mode.IsRegular():
 		return fmt.Errorf("%w: %s is not a regular file: name one, or a place where one can be made", ErrKeyFile, path)
+	case mode.Perm()&0o700 == 0 && mode.Perm()&0o077 == 0:
+		return fmt.Errorf("%w: %s has mode 0000, so that nobody can read it: run chmod 600 on it", ErrKeyFile, path)
 	case mode != 0o600 && mode != 0o400:
 		return fmt.Errorf("%w: %s has mode %04o: if you are sure that nobody else read it, run chmod 600 on it; else remove it and make a new one",
 			ErrKeyFile, path, mode.Perm())

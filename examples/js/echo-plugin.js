@@ -13,6 +13,8 @@ const bus = await connect()
 
 await bus.serve(name, { info: { description: 'echo in JavaScript', protocol: 'bytes' } }, (channel, offer) => {
   console.log(`channel from ${offer.peer.id}`)
+  // A cut is 'error', never 'end'. pipe() passes no error on: who pipes a channel
+  // to another stream destroys that here, or uses stream.pipeline().
   channel.on('error', err => console.log(`channel cut: ${err.message}`))
   channel.on('end', () => console.log('channel ended'))
   channel.pipe(channel) // the caller's half-close comes back as ours

@@ -10,6 +10,10 @@
 //
 // A channel is a Node stream.Duplex: end() is its half-close and the other's
 // half-close is 'end'; destroy() is an abort and the other's abort is 'error'.
+// A failure is an Error whose name and code are those of PROTOCOL.md §4.
+//
+// Channels here are neither sealed nor direct: open() refuses such options, and
+// serve() sealed channels.
 //
 // multiserver does address, socket and Secret Handshake, muxrpc the control
 // lane. No library can stop parsing, so a channel's lane is written by hand: one
@@ -20,7 +24,7 @@
 
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
-import { readFileSync, statSync } from 'node:fs'
+import { existsSync, readFileSync, statSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { Duplex } from 'node:stream'
@@ -35,6 +39,7 @@ import toPull from 'stream-to-pull-stream'
 // The flags of a packet: what its body is, and what the packet is.
 export const JSON_BODY = 2; export const END = 4; export const STREAM = 8
 const MAX_BODY = 1 << 20 // the largest body that a server sends
+export const OPEN_OPTIONS = ['key', 'epoch', 'meta', 'timeout_ms'] // of connect (PROTOCOL.md §6), those we can do
 
 /** Logs in and returns a Bus. Options: address, keys, networkKey (32 bytes). */
 export async function connect (options = {}) {
@@ -62,7 +67,7 @@ export class Bus {
       channel: { close: (why, answer) => answer(null, true) } // says why a lane is about to end
     }
     await new Promise((resolve, reject) => {
-      this.rpc = muxrpc(err => err ? reject(failure(err)) : resolve(),
+      this.rpc = muxrpc((err, methods) => err ? reject(failure(err)) : resolve(withErrors(this.rpc, methods)),
         { offer: 'async', channel: { close: 'async' } }, api)
       this.closed = once(this.rpc, 'closed')
       this.rpc.stream.sink(lane.source)
@@ -73,14 +78,22 @@ export class Bus {
 
   /** Claims name; handler(channel, offer) gets each channel. Refuses by throwing in options.allow(offer). */
   async serve (name, { allow, ...claim } = {}, handler) {
+    const before = this.#handlers.get(name)
     this.#handlers.set(name, { allow, handler }) // before watchers hear of the name
-    return this.rpc.names.claim({ name, ...claim })
+    try {
+      return await this.rpc.names.claim({ name, ...claim })
+    } catch (err) {
+      if (before) this.#handlers.set(name, before)
+      else this.#handlers.delete(name)
+      throw err
+    }
   }
 
   /** The handler for an offer; throws what the caller shall see. */
   handlerFor (offer) {
     const served = this.#handlers.get(offer.name) ?? this.#handlers.values().next().value
     if (!served) throw new Error('I serve nothing')
+    if (offer.sealed) throw new Error('sealed channels are not supported here')
     served.allow?.(offer)
     return channel => {
       channel.on('error', () => {}) // an abort; handlers that care listen too
@@ -99,8 +112,9 @@ export class Bus {
     }) // not_found: the caller gave up
   }
 
-  /** Opens a channel to a name or session. Options are those of connect in PROTOCOL.md §6. */
+  /** Opens a channel to a name or session. Options are OPEN_OPTIONS; any other fails with not_supported. */
   async open (to, options = {}) {
+    checkOptions(options, OPEN_OPTIONS)
     const { lane, answer } = await this.ask('connect', { to, ...options })
     return Object.assign(lane, answer) // channel.channel, channel.peer
   }
@@ -245,7 +259,25 @@ export async function take (lane, n) {
 /** Makes an Error of an error answer {name, message}; its name is the code. */
 export function failure (err) {
   if (err instanceof Error) return err
-  return Object.assign(new Error(err.message || err.name), { name: err.name })
+  if (err === true) err = { name: 'Error', message: 'the connection is gone' }
+  return Object.assign(new Error(err.message || err.name), { name: err.name, code: err.name })
+}
+
+/** Makes the async calls of rpc fail with Errors; muxrpc's own are what came over the wire. */
+function withErrors (rpc, methods) {
+  for (const [name, type] of Object.entries(methods)) {
+    const call = rpc[name]
+    if (typeof type === 'object') withErrors(call, type)
+    if (type === 'async') rpc[name] = (...args) => call(...args)?.catch?.(err => { throw failure(err) })
+  }
+}
+
+/** Fails for an option that is set and not known: what it promises, such as a seal, would not be kept. */
+export function checkOptions (options, known) {
+  for (const [option, value] of Object.entries(options)) {
+    if (!value || value.length === 0 || known.includes(option)) continue
+    throw failure({ name: 'not_supported', message: `the option ${option} is not supported here` })
+  }
 }
 
 /** Keys of ssb-keys as sodium wants them. */
@@ -270,6 +302,7 @@ export function findAddress () {
   const me = process.geteuid()
   const folder = me === 0 ? '/run' : XDG_RUNTIME_DIR || XDG_STATE_HOME || join(homedir(), '.local/state')
   const file = join(folder, 'switchboard/address')
+  if (!existsSync(file)) throw new Error(`${file} is not there: is the server running? SWITCHBOARD_ADDRESS can name another`)
   for (const path of [file, dirname(file)]) { // it says which server to trust
     const { uid, mode } = statSync(path)
     if ((uid !== 0 && uid !== me) || mode & 0o022) throw new Error(`${path}: others may write it, so it is not used`)

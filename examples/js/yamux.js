@@ -10,6 +10,9 @@
 //   await bus.open(name, { direct: [] })                              // stays
 //   await bus.direct(channel)                                         // another try
 //
+// Of what §10 and §11 have besides, passed sockets, resume and seals are not here:
+// open() refuses such options.
+//
 // A channel emits 'moved' and has a kind then. A session that is over is not made
 // again here, so channel.adopt has no use: what has moved ends a minute later.
 
@@ -17,7 +20,11 @@ import { Duplex } from 'node:stream'
 import { setTimeout as pause } from 'node:timers/promises'
 import { dialLink, listenForLink } from './links.js'
 import { Path } from './path.js'
-import { Bus, defaultNetworkKey, dial, END, failure, findKeys, JSON_BODY, readPacket, STREAM, writePacket } from './switchboard.js'
+import {
+  Bus, checkOptions, defaultNetworkKey, dial, END, failure, findKeys, JSON_BODY, OPEN_OPTIONS, readPacket, STREAM, writePacket
+} from './switchboard.js'
+
+const KINDS = ['unix', 'net'] // of links
 
 const WINDOW = 1 << 20 // bytes: the package lets it grow, but resets a stream that has 4 MiB unread
 const LATER = 200 // ms until a channel tries to leave the server
@@ -35,6 +42,7 @@ const { yamux } = await import('@chainsafe/libp2p-yamux')
 
 /** Logs in and returns a Bus. Options: address, keys, networkKey (32 bytes), kinds of links ([] for none). */
 export async function connect (options = {}) {
+  checkKinds(options.kinds)
   const keys = options.keys ?? findKeys()
   const conn = await dial({ ...options, keys })
   const muxer = yamux({ streamOptions: { maxStreamWindowSize: WINDOW } })().createStreamMuxer(adapter(conn))
@@ -42,7 +50,7 @@ export async function connect (options = {}) {
   // Links over TCP are for where the server sees us: here, or on any of our addresses.
   const host = /^net:(127\.[\d.]+|::1):/.exec(conn.address)?.[1]
   bus.who = { keys, host, networkKey: options.networkKey ?? defaultNetworkKey }
-  bus.kinds = options.kinds ?? ['unix', 'net']
+  bus.kinds = options.kinds ?? KINDS
   bus.end = async () => { await muxer.close(); conn.end(); conn.resume() } // go-away, then our goodbye
   conn.once('close', () => bus.lease())
   muxer.addEventListener('stream', ({ detail }) => {
@@ -53,11 +61,18 @@ export async function connect (options = {}) {
   return bus.start()
 }
 
+function checkKinds (kinds = []) {
+  const other = kinds.find(kind => !KINDS.includes(kind))
+  if (other) throw failure({ name: 'not_supported', message: `links of the kind ${other} are not supported here` })
+}
+
 /** A Bus whose channels may move to links. */
 class DirectBus extends Bus {
   #paths = new Set() // the open channels
 
   async open (to, options = {}) {
+    checkOptions(options, [...OPEN_OPTIONS, 'direct', 'require'])
+    checkKinds(options.direct)
     const { lane, answer: { direct: links, ...answer } } = await this.ask('connect', { to, ...options })
     const path = this.#path(lane, { channel: answer.channel, caller: this.keys.id, callee: answer.peer.id }, true)
     if (options.require) {
@@ -105,7 +120,7 @@ class DirectBus extends Bus {
         this.#cut(args.reason, path => path.kind && path.who.channel === args.channel)
       }
     } catch (err) {
-      answer(failure(err), END)
+      answer({ name: err.name, message: err.message, stack: '' }, END) // JSON knows no Error
     }
     if (!handler) return lane.end()
 

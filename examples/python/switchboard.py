@@ -12,8 +12,9 @@ PROTOCOL.md at the top of the repository is the contract; section numbers point 
 A channel is a Lane: read() gives bytes, b"" after the other end's half-close, and raises ConnectionError
 when the channel was cut; write() and drain() send; close_write() is our half-close; abort() cuts it.
 
-Each lane is a connection of its own (no yamux). On a Unix socket the mode is plain, on TCP box. When the
-server has gone, calls and watches raise; connect again.
+Channels here are neither sealed nor direct: open() refuses such options, and serve() sealed channels. Each
+lane is a connection of its own (no yamux). On a Unix socket the mode is plain, on TCP box. When the server has
+gone, calls and watches raise; connect again.
 
 PyPI's secret-handshake 0.1.0.dev3 still logs in, but it pins a PyNaCl that no longer builds and reads a cut
 like an end, so the handshake is written out here.
@@ -28,6 +29,7 @@ from nacl.signing import SigningKey
 NETWORK_KEY = hashlib.sha256(b"switchboard/1").digest()
 JSON, END, STREAM = 2, 4, 8  # packet flags
 MAX_BODY = 1 << 20           # the largest body that a server sends
+OPEN_OPTIONS = {"key", "epoch", "meta", "timeout_ms"}  # of connect (section 6), those we can do
 
 
 class Error(Exception):
@@ -273,11 +275,18 @@ class Bus:
 
     async def serve(self, name, handler, **claim):
         """Claims a name; handler(channel, offer) runs as a task for each channel."""
-        self.handlers[name] = handler  # before watchers hear of the name
-        return await self.call("names.claim", name=name, **claim)
+        before, self.handlers[name] = self.handlers.get(name), handler  # before watchers hear of the name
+        try:
+            return await self.call("names.claim", name=name, **claim)
+        except BaseException:
+            self.handlers[name] = before  # None takes no channels
+            raise
 
     async def open(self, to, **options):
-        """A channel to a name or session; options are those of connect (section 6)."""
+        """A channel to a name or session; options are OPEN_OPTIONS, any other raises not_supported."""
+        for option, value in options.items():
+            if value and option not in OPEN_OPTIONS:  # what it promises, such as a seal, would not be kept
+                raise Error({"name": "not_supported", "message": f"the option {option} is not supported here"})
         return await self._ask("connect", to=to, **options)
 
     async def _ask(self, method, **args):
@@ -328,9 +337,9 @@ class Bus:
             return self.lane.write_packet(JSON, -req, True)
         offer = value["args"][0] if value["args"] else {}
         handler = self.handlers.get(offer.get("name")) if name == "offer" else None
-        if not handler:
-            no = {"name": "refused", "message": "no such method or name here", "stack": ""}
-            return self.lane.write_packet(END | JSON, -req, no)
+        if not handler or offer.get("sealed"):
+            why = "sealed channels are not supported here" if handler else "no such method or name here"
+            return self.lane.write_packet(END | JSON, -req, {"name": "refused", "message": why, "stack": ""})
         self.lane.write_packet(JSON, -req, {})  # I come
         task = asyncio.create_task(self._come(handler, offer))
         self.tasks.add(task)
@@ -382,6 +391,8 @@ def find_address():
     folder = "/run" if os.geteuid() == 0 else (
         env.get("XDG_RUNTIME_DIR") or env.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state"))
     file = pathlib.Path(folder, "switchboard", "address")
+    if not file.exists():
+        raise FileNotFoundError(f"{file} is not there: is the server running? SWITCHBOARD_ADDRESS can name another")
     for path in (file, file.parent):  # it says which server to trust
         stat = path.stat()
         if stat.st_uid not in (0, os.geteuid()) or stat.st_mode & 0o022:

@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -75,15 +77,19 @@ func (a *app) stay(ctx context.Context, cfg client.Config, do func(context.Conte
 // It is called one at a time. What comes after ctx was ended, we have done
 // ourselves.
 func (a *app) reporter(ctx context.Context) func(client.State) {
-	lost := false
+	lost, refused := false, false
 	return func(s client.State) {
+		no := errors.Is(s.Err, shs.ErrRefused) || errors.Is(s.Err, shs.ErrProof)
 		switch {
 		case ctx.Err() != nil:
+		case s.Kind == client.Reconnecting && no && !refused:
+			lost, refused = true, true
+			fmt.Fprintf(a.log, "sbctl: no login any more, still trying: %s\n", term.Error(s.Err))
 		case s.Kind == client.Reconnecting && !lost:
 			lost = true
 			fmt.Fprintf(a.log, "sbctl: the connection to the server was lost; trying again\n")
 		case s.Kind == client.Connected && lost:
-			lost = false
+			lost, refused = false, false
 			fmt.Fprintf(a.log, "sbctl: connected again\n")
 		}
 	}
@@ -122,12 +128,10 @@ func notRunning(err error) error {
 
 // fill sets what the flags say in cfg.
 func (a *app) fill(cfg *client.Config) (err error) {
-	if a.address != "" {
-		if _, err := shs.ParseAddresses(a.address); err != nil {
-			return usagef("--address: %w", err)
-		}
-	}
 	cfg.Address = a.address
+	if err := a.checkAddress(); err != nil {
+		return err
+	}
 	cfg.SingleLane = a.singleLane
 	switch a.mode {
 	case "auto":
@@ -149,6 +153,42 @@ func (a *app) fill(cfg *client.Config) (err error) {
 	}
 	cfg.Key, err = a.userKey()
 	return err
+}
+
+// envAddress is where an address is looked for without --address.
+const envAddress = "SWITCHBOARD_ADDRESS"
+
+// checkAddress checks what was given as an address, and that the mode fits it.
+func (a *app) checkAddress() error {
+	from, text := "--address", a.address
+	if text == "" {
+		from, text = envAddress, os.Getenv(envAddress)
+	}
+	if text == "" {
+		return nil
+	}
+	all, err := shs.ParseAddresses(text)
+	if err != nil {
+		return usagef("%s: %w", from, err)
+	}
+	if a.mode == "plain" && !slices.ContainsFunc(all, func(at shs.Address) bool { return at.Network == "unix" }) {
+		return usagef("--mode plain is for Unix sockets: %s has none", from)
+	}
+	return nil
+}
+
+// checkName refuses what is neither a name nor a session id. Of names it knows
+// only that they are not empty: their grammar is the server's.
+func checkName(name string) error {
+	if name == "" {
+		return usagef("the NAME is empty")
+	}
+	if id, ok := strings.CutPrefix(name, ":"); ok {
+		if _, err := strconv.ParseUint(id, 10, 64); err != nil {
+			return usagef("%.64q: a session id is a colon and a number, as in :17", name)
+		}
+	}
+	return nil
 }
 
 // userKey loads the key to log in with.

@@ -35,6 +35,9 @@ of the method is exit code 10.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			name, method := args[0], args[1]
 			params, err := parseParams(args[2:])
+			if err == nil {
+				err = checkName(name)
+			}
 			if err != nil {
 				return err
 			}

@@ -19,7 +19,10 @@ func newChannels(a *app) *cobra.Command {
 		Long: `Channels prints a table of the open channels that have an end of your key: who
 called whom by which name, whether the server relays them or they have moved to
 a direct link (and of which kind), and the bytes each way as far as the server
-saw them: OUT from the caller, IN back to it.
+saw them. It sees none of a direct link, so there they are at least so many: 16B+.
+A direct channel neither end of which has a session is "lost": within a minute it
+is over, or one end is back. A name that has no room is cut in front; --json has
+all of it, with "in" for TO-CALLEE and "out" for TO-CALLER.
 
 --all lists everybody's. It is for the server's administrator, who logs in with
 the server's own key: --key FILE.`,
@@ -45,20 +48,48 @@ the server's own key: --key FILE.`,
 	return cmd
 }
 
-// printChannels prints channels for people.
+// printChannels prints channels for people, in at most tableWidth columns.
 func (a *app) printChannels(channels []client.Channel) error {
-	rows := [][]string{{"CHANNEL", "NAME", "CALLER", "CALLEE", "PATH", "OUT", "IN", "AGE"}}
+	rows := [][]string{{"CHANNEL", "NAME", "CALLER", "CALLEE", "PATH", "TO-CALLEE", "TO-CALLER", "AGE"}}
 	for _, c := range channels {
-		path := c.State
+		path, more := c.State, ""
 		if c.Link != "" {
-			path = "direct:" + c.Link
+			path, more = "direct:"+c.Link, "+"
+			if c.Caller.Session == "" && c.Callee.Session == "" {
+				path = "lost"
+			}
 		}
 		rows = append(rows, []string{
 			c.Channel[:min(8, len(c.Channel))], c.Name, channelEnd(c.Caller.ID.String(), c.Caller.Session),
-			channelEnd(c.Callee.ID.String(), c.Callee.Session), path, size(c.In), size(c.Out), age(c.Since),
+			channelEnd(c.Callee.ID.String(), c.Callee.Session), path, size(c.In) + more, size(c.Out) + more, age(c.Since),
 		})
 	}
+	fit(rows, 1)
 	return term.Table(a.out, a.colour.Head, rows)
+}
+
+const tableWidth = 100
+
+// fit cuts what stands in a column in front, so that the table is no wider than
+// tableWidth. Its end tells names of one domain apart.
+func fit(rows [][]string, column int) {
+	room := tableWidth
+	for i := range rows[0] {
+		if i == column {
+			continue
+		}
+		widest := 0
+		for _, row := range rows {
+			widest = max(widest, len([]rune(row[i])))
+		}
+		room -= widest + 2
+	}
+	room = max(room, 8)
+	for _, row := range rows {
+		if text := term.Escape(row[column]); len(text) > room {
+			row[column] = "…" + text[len(text)-room+1:]
+		}
+	}
 }
 
 // channelEnd is a key and its session, short; "-" if no session stands for it.

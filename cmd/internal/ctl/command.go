@@ -38,8 +38,8 @@ const (
 // serve runs the command.
 //
 // The process leads a group of its own, so that its children die with it. It is
-// killed when the channel is reset or ctx ends; if it dies by a signal the
-// channel is reset. Any exit status is a clean end, as for inetd.
+// killed when the channel is reset or ctx ends. Only exit status 0 is a clean end:
+// with another, or a signal, the channel is reset.
 func (t command) serve(ctx context.Context, conn duplex) error {
 	cmd := exec.Cmd{Path: t.path, Args: t.args, Stderr: t.log, SysProcAttr: &syscall.SysProcAttr{Setpgid: true}}
 	cmd.Env = os.Environ()
@@ -73,12 +73,18 @@ func (t command) serve(ctx context.Context, conn duplex) error {
 	if err != nil {
 		err = fmt.Errorf("%s: %w", t.args[0], err)
 	}
-	if copyErr != nil || p.crashed() {
+	if copyErr != nil || p.failed() {
 		why := cmp.Or(copyErr, err)
+		pause := time.NewTimer(0)
+		if copyErr == nil { // the reset would overtake its last words
+			pause.Reset(exitGrace)
+		}
 		select {
 		case why = <-cut: // before our own abort makes one
-		default:
+		case <-pause.C:
+		case <-ctx.Done():
 		}
+		pause.Stop()
 		conn.Abort()
 		wg.Wait()
 		return ended{why}
@@ -146,6 +152,6 @@ func (p *process) end(conn duplex) error {
 	return err
 }
 
-// crashed reports whether the process was ended by a signal. It is for after
-// end.
-func (p *process) crashed() bool { return p.cmd.ProcessState == nil || !p.cmd.ProcessState.Exited() }
+// failed reports whether the process has ended otherwise than with exit status 0.
+// It is for after end.
+func (p *process) failed() bool { return p.cmd.ProcessState == nil || !p.cmd.ProcessState.Success() }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strings"
 	"sync"
 
 	"github.com/spf13/cobra"
@@ -29,11 +30,14 @@ that is cut, rather than ended, is exit code 8. --timeout bounds the opening.
 On a terminal, control characters of the plugin are shown escaped unless --raw
 is given; to a file or pipe all bytes go as they are.
 ` + routeHelp + `
--v says on stderr when the channel moved, or why not.`,
+-v says on stderr when the channel moved, or why it did not.`,
 		Example:           "  echo hello | sbctl connect org.example.echo",
 		Args:              exactly(1),
 		ValidArgsFunction: a.completeName,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := checkName(args[0]); err != nil {
+				return err
+			}
 			return a.withChannel(cmd.Context(), args[0], &r, func(ctx context.Context, conn duplex) error {
 				return a.pipe(ctx, conn, raw)
 			})
@@ -50,7 +54,7 @@ is given; to a file or pipe all bytes go as they are.
 func (a *app) withChannel(ctx context.Context, name string, r *route, do func(context.Context, duplex) error) error {
 	limited, cancel := a.limit(ctx)
 	defer cancel()
-	cfg := client.Config{NoReconnect: true}
+	var cfg client.Config // it reconnects: a channel that has moved needs a session
 	if err := r.config(&cfg); err != nil {
 		return err
 	}
@@ -59,10 +63,13 @@ func (a *app) withChannel(ctx context.Context, name string, r *route, do func(co
 		return err
 	}
 	defer c.Close()
-	conn, err := openChannel(limited, c, name, r.options(a, name))
+	told := &moves{a: a, r: r, name: name}
+	conn, err := openChannel(limited, c, name, r.options(told))
 	if err != nil {
 		return err
 	}
+	defer told.end()
+	r.vouch(a, name, conn)
 	err = do(ctx, conn)
 	if err != nil && ctx.Err() != nil {
 		return about{name, ctx.Err()}
@@ -76,7 +83,10 @@ func openChannel(ctx context.Context, c *client.Client, name string, opts client
 	if err == nil {
 		return conn, nil
 	}
-	if ctx.Err() == nil && !errors.As(err, new(*client.Error)) { // not an answer
+	switch {
+	case ctx.Err() == nil && errors.Is(err, client.ErrPins), errors.As(err, new(*client.Error)):
+		return nil, about{name, err}
+	case ctx.Err() == nil: // not an answer
 		return nil, cut(name, err)
 	}
 	return nil, about{name, err}
@@ -90,7 +100,46 @@ func cut(name string, err error) error {
 	if errors.As(err, new(localError)) || errors.As(err, new(failure)) {
 		return err
 	}
-	return failure{exitGone, fmt.Errorf("%s: the channel was cut: %w", name, err)}
+	return failure{exitGone, fmt.Errorf("%s: %w", name, channelCut{err})}
+}
+
+// channelCut is the error of an open channel, in words for whom it was opened.
+type channelCut struct{ err error }
+
+func (e channelCut) Unwrap() error { return e.err }
+
+func (e channelCut) Error() string {
+	if errors.Is(e.err, client.ErrNotConnected) || errors.Is(e.err, client.ShuttingDown) {
+		return "the server ended, and with it the channel, which it relayed"
+	}
+	return "the channel was cut: " + endText(e.err)
+}
+
+// endText is why a channel ended. The codes are those of a reset (PROTOCOL.md §3)
+// or of a move.
+func endText(err error) string {
+	e, isError := errors.AsType[*client.Error](err)
+	code, isCode := errors.AsType[client.Code](err)
+	switch {
+	case !isError && !isCode:
+		return strings.TrimPrefix(err.Error(), "client: ")
+	case !isError:
+		e = code.With("")
+	}
+	switch e.Code {
+	case client.PeerGone:
+		return "the other end is gone"
+	case "peer_reset":
+		return "the other end broke it off"
+	case client.ShuttingDown:
+		return "the server is shutting down"
+	case client.NotAllowed:
+		return "the server does not allow it any more"
+	}
+	if e.Message != "" {
+		return e.Message
+	}
+	return string(e.Code)
 }
 
 // localError is an error of our own stdin or stdout.

@@ -68,6 +68,12 @@ func newRoot(a *app) *cobra.Command {
 			}
 			return nil
 		},
+		PersistentPreRunE: func(*cobra.Command, []string) error {
+			if a.timeout < 0 {
+				return usagef("--timeout %v is negative; 0 is never", a.timeout)
+			}
+			return nil
+		},
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetVersionTemplate("sbctl {{.Version}}\n")

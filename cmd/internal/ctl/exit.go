@@ -101,10 +101,12 @@ func adviceOf(code client.Code) advice {
 	case client.Timeout:
 		return advice{exitTimeout, "no answer in time (--timeout gives more)", false}
 	case client.Unavailable:
-		return advice{exitGone, "its owner takes no channels", true}
+		return advice{exitGone, "its owner takes no such channel", true}
 	case client.PeerGone:
 		return advice{exitGone, "its owner went away; try again", false}
-	case client.Stale, client.PeerMismatch:
+	case client.PeerMismatch:
+		return advice{exitGone, "another key than the expected one has the name", true}
+	case client.Stale:
 		return advice{exitGone, "the name has changed hands; try again", false}
 	case client.ShuttingDown:
 		return advice{exitGone, "the server is shutting down", false}
@@ -156,7 +158,7 @@ func message(err error) string {
 		name = a.name + ": "
 	}
 	if e, ok := errors.AsType[ended](err); ok { // no advice: it was not we who asked for it
-		return term.Escape(name) + "channel ended: " + strings.TrimPrefix(term.Error(e.err), "client: ")
+		return term.Escape(name) + "channel ended: " + term.Error(errors.New(endText(e.err)))
 	}
 	f, isFailure := errors.AsType[failure](err)
 	e, isAnswer := errors.AsType[*client.Error](err)
@@ -166,7 +168,14 @@ func message(err error) string {
 	case isAnswer:
 		a := adviceOf(e.Code)
 		text := name + a.text
-		if a.keep && e.Message != "" {
+		switch {
+		case e.Code == client.Unavailable && e.Message != "": // it may be of our own settings
+			text = name + e.Message
+		case e.Code == client.NotFound && strings.HasPrefix(name, ":"):
+			text = name + "no session of this id, or none that you may call: it needs a name, or an open channel with your key"
+		case e.Code == client.PeerMismatch: // what is around it says which line of the pins file
+			text += ": " + strings.TrimPrefix(err.Error(), name)
+		case a.keep && e.Message != "":
 			text += ": " + e.Message
 		}
 		return term.Escape(strings.ReplaceAll(text, "\n", " "))
@@ -176,6 +185,9 @@ func message(err error) string {
 		return term.Escape(name + "the name has another owner now")
 	case errors.Is(err, context.DeadlineExceeded):
 		return term.Escape(name + "no answer in time (--timeout gives more)")
+	}
+	if a, ok := err.(about); ok {
+		return term.Escape(name) + strings.TrimPrefix(term.Error(a.err), "client: ")
 	}
 	return strings.TrimPrefix(term.Error(err), "client: ")
 }

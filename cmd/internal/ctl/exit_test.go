@@ -96,7 +96,7 @@ func TestMessage(t *testing.T) {
 	}{
 		{about{"org.example.echo", client.Refused.With("not today")}, "org.example.echo: its owner refused: not today"},
 		// Whoever exposes the name is its owner: no word of that one.
-		{about{"org.example.echo", ended{client.PeerGone}}, "org.example.echo: channel ended: peer_gone"},
+		{about{"org.example.echo", ended{client.PeerGone}}, "org.example.echo: channel ended: the other end is gone"},
 	} {
 		if got := message(tt.err); got != tt.want {
 			t.Errorf("got %q, want %q", got, tt.want)

@@ -27,13 +27,16 @@ func newExpose(a *app) *cobra.Command {
 		Use:   "expose NAME TARGET [ARG...]",
 		Short: "Give a TCP or Unix service, or a command, a name",
 		Long: `Expose claims NAME and leads each channel to it to TARGET:
-  tcp:HOST:PORT   a new connection
+  tcp:HOST:PORT   a new connection; tcp:PORT is on the loopback address
   unix:PATH       a new connection
   exec:CMD ARG…   a new process: stdin and stdout are the channel, stderr is ours,
                   $SWITCHBOARD_PEER is the caller's key
 Half-closes are kept. If either side breaks, so does the other; the process of a
-channel that breaks is killed. Over --max channels at once, further ones wait.
-It runs until SIGINT or SIGTERM, over reconnects; flags stand before NAME.
+channel that breaks is killed. A process that exits with another code than 0, or
+by a signal, breaks its channel: the caller hears of a cut, not of an end. A
+service that cannot be reached is told to the caller, who is refused. Over --max
+channels at once, further ones wait. It runs until SIGINT or SIGTERM, over
+reconnects; flags stand before NAME.
 
 A name has one owner. With --queue it waits in line for a name that is taken; with
 --replace it takes it from an owner of the same key, or one that said --yield.`,
@@ -42,16 +45,9 @@ A name has one owner. With --queue it waits in line for a name that is taken; wi
   sbctl expose --max 4 org.example.sh exec:sh -c 'tr a-z A-Z'`,
 		Args: between(2, -1),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
-			if e.most < 1 {
-				return usagef("--max must be at least 1")
+			if err := e.parse(args, info); err != nil {
+				return err
 			}
-			if info != "" {
-				if !json.Valid([]byte(info)) {
-					return usagef("--info is no JSON: %.64s", info)
-				}
-				e.claim.Info = json.RawMessage(info)
-			}
-			e.name, e.what = args[0], strings.Join(args[1:], " ")
 			if e.target, err = parseTarget(args[1], args[2:], a.log); err != nil {
 				return err
 			}
@@ -84,12 +80,42 @@ type exposure struct {
 	claim  client.ClaimOptions
 }
 
+// parse takes what stands on the command line, but for the target.
+func (e *exposure) parse(args []string, info string) error {
+	if e.most < 1 {
+		return usagef("--max must be at least 1")
+	}
+	if info != "" {
+		if !json.Valid([]byte(info)) {
+			return usagef("--info is no JSON: %.64s", info)
+		}
+		e.claim.Info = json.RawMessage(info)
+	}
+	if err := checkName(args[0]); err != nil || args[0][0] == ':' {
+		return usagef("%q is not a name that can be claimed", args[0])
+	}
+	e.name, e.what = args[0], strings.Join(args[1:], " ")
+	return nil
+}
+
 // expose claims the name and serves its channels until ctx ends.
 func (a *app) expose(ctx context.Context, c *client.Client, e exposure) error {
 	limited, cancel := a.limit(ctx)
 	defer cancel()
-	ln, err := c.ListenWith(limited, e.name, e.claim)
-	if err != nil {
+	opts := client.ListenOptions{ClaimOptions: e.claim}
+	if t, ok := e.target.(*address); ok {
+		t.most, opts.Admit = e.most, t.admit
+		t.report = func(err error) {
+			fmt.Fprintf(a.log, "sbctl: %s\n", message(about{e.name, err}))
+		}
+	}
+	ln, err := c.ListenOffers(limited, e.name, opts)
+	switch {
+	case errors.Is(err, client.NameTaken) && e.claim.Replace:
+		return failure{exitNotOwner, fmt.Errorf("%s: its owner has another key and did not say --yield (sbctl info shows which); --queue waits for the name", e.name)}
+	case errors.Is(err, client.NameTaken):
+		return failure{exitNotOwner, fmt.Errorf("%s: the name has another owner (sbctl info shows which); --queue waits for it", e.name)}
+	case err != nil:
 		return about{e.name, err}
 	}
 	if _, err := fmt.Fprintf(a.out, "%s leads to %s\n", term.Escape(e.name), term.Escape(e.what)); err != nil {

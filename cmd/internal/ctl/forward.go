@@ -39,6 +39,9 @@ your key.
 				return usagef("--max must be at least 1")
 			}
 			network, addr, err := parseListen(args[0])
+			if err == nil {
+				err = checkName(args[1])
+			}
 			if err != nil {
 				return err
 			}
@@ -58,6 +61,9 @@ your key.
 
 // forward listens and opens a channel for each connection until ctx ends.
 func (a *app) forward(ctx context.Context, c *client.Client, network, addr, name string, most int, r *route) error {
+	if err := a.knowsName(ctx, c, name); err != nil {
+		return err
+	}
 	ln, err := listenLocal(ctx, network, addr)
 	if err != nil {
 		return err
@@ -68,12 +74,27 @@ func (a *app) forward(ctx context.Context, c *client.Client, network, addr, name
 	return a.serve(ctx, ln, most, name, func(ctx context.Context, conn duplex) error {
 		limited, cancel := a.limit(ctx)
 		defer cancel()
-		there, err := openChannel(limited, c, name, r.options(a, name))
+		there, err := openChannel(limited, c, name, r.options(nil))
 		if err != nil {
 			return errors.Join(err, conn.Abort())
 		}
+		r.vouch(a, name, there)
 		return splice(ctx, conn, there)
 	})
+}
+
+// knowsName asks the server whether name is a name, or a session id. Whether
+// anybody has it is not asked.
+func (a *app) knowsName(ctx context.Context, c *client.Client, name string) error {
+	if strings.HasPrefix(name, ":") {
+		return checkName(name)
+	}
+	ctx, cancel := a.limit(ctx)
+	defer cancel()
+	if _, err := c.Lookup(ctx, name); errors.Is(err, client.NameInvalid) || err != nil && ctx.Err() != nil {
+		return about{name, err}
+	}
+	return nil
 }
 
 // parseListen reads tcp:PORT, tcp:HOST:PORT or unix:PATH.
@@ -81,6 +102,8 @@ func parseListen(spec string) (network, addr string, err error) {
 	network, rest, _ := strings.Cut(spec, ":")
 	switch {
 	case rest == "":
+	case network == "unix" && len(rest) > maxSocketPath:
+		return "", "", usagef("socket path %s has %d bytes, the system takes at most %d; choose a shorter one", rest, len(rest), maxSocketPath)
 	case network == "unix":
 		return network, rest, nil
 	case network == "tcp":
@@ -93,6 +116,9 @@ func parseListen(spec string) (network, addr string, err error) {
 	}
 	return "", "", usagef("%q: want tcp:PORT, tcp:HOST:PORT or unix:PATH", spec)
 }
+
+// maxSocketPath is how many bytes the path of a Unix socket may have.
+const maxSocketPath = len(syscall.RawSockaddrUnix{}.Path) - 1
 
 // listenLocal listens for the user's own programs. A Unix socket that nobody
 // listens on any more is replaced.

@@ -25,6 +25,9 @@ func newInfo(a *app) *cobra.Command {
 		Args:              exactly(1),
 		ValidArgsFunction: a.completeName,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := checkName(args[0]); err != nil {
+				return err
+			}
 			return a.once(cmd.Context(), func(ctx context.Context, c *client.Client) error {
 				e, err := c.Lookup(ctx, args[0])
 				if err != nil {
@@ -89,6 +92,11 @@ sees a caller who says nothing, and "expose NAME exec:CMD" starts a CMD for it.`
 		Args:              between(0, 1),
 		ValidArgsFunction: a.completeName,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 1 {
+				if err := checkName(args[0]); err != nil {
+					return err
+				}
+			}
 			return a.once(cmd.Context(), func(ctx context.Context, c *client.Client) error {
 				who := "server"
 				took, err := c.Ping(ctx)
@@ -132,6 +140,9 @@ present), and with 7 when that takes longer than --timeout.`,
 			if strings.Contains(args[0], "*") {
 				return usagef("%s: wait takes a name, not a pattern", args[0])
 			}
+			if err := checkName(args[0]); err != nil {
+				return err
+			}
 			ctx, cancel := a.limit(cmd.Context())
 			defer cancel()
 			c, err := a.dial(ctx, client.Config{})
@@ -153,6 +164,8 @@ func (a *app) await(ctx context.Context, c *client.Client, name string, gone boo
 		switch {
 		case err != nil && ctx.Err() != nil:
 			return a.stillWaiting(ctx, name, gone)
+		case errors.Is(err, client.BadRequest): // a watch speaks of patterns
+			return about{name, client.NameInvalid.With("")}
 		case err != nil:
 			return about{name, err}
 		case ev.Type == eventLagged:

@@ -86,11 +86,19 @@ type table func(key string) (any, error)
 // errUnknown says that a table has no such key.
 var errUnknown = errors.New("unknown setting")
 
+// misspelt is the errUnknown of a key that is spelt like its flag.
+type misspelt string
+
+func (m misspelt) Error() string { return fmt.Sprintf("did you mean %s?", string(m)) }
+
 // settings is a table of the keys that it has.
 func settings(keys map[string]any) table {
 	return func(key string) (any, error) {
 		if t, ok := keys[key]; ok {
 			return t, nil
+		}
+		if flag := strings.ToLower(strings.ReplaceAll(key, "-", "_")); keys[flag] != nil {
+			return nil, misspelt(flag)
 		}
 		return nil, errUnknown
 	}
@@ -133,7 +141,9 @@ func (f *file) value(path toml.Key) toml.Primitive {
 
 // refuse is the error about a key.
 func (f *file) refuse(path toml.Key, why error) error {
-	if why == errUnknown {
+	if m, ok := errors.AsType[misspelt](why); ok {
+		why = fmt.Errorf("%w %.64q (%w)", errUnknown, path.String(), m)
+	} else if why == errUnknown {
 		why = fmt.Errorf("%w %.64q", why, path.String())
 	}
 	refuse := reader(func(any) error { return why })
@@ -235,7 +245,7 @@ func readListen(dst *[]string, dir string) reader {
 // readKinds reads a list of kinds of direct links, which may be empty.
 func readKinds(dst *[]string) reader {
 	return func(value any) error {
-		kinds, err := readTexts(value, `a list of kinds, such as ["unix", "net"]`)
+		kinds, err := readTexts(value, `a list of kinds, such as ["fd", "unix", "net"]`)
 		if err != nil {
 			return err
 		}

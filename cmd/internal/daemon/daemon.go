@@ -37,7 +37,9 @@ the others come and go, and opens channels to them by name.
 
 Without arguments it makes its key on first use, listens on the default Unix
 socket, which only programs of the same user can use, and writes the file
-"address" beside it, in which sbctl and the client libraries look.
+"address" beside it, in which sbctl and the client libraries look. With --listen
+it listens there alone; unless the default socket is among them, no address is
+written but to --address-file.
 
 TCP ("net:") admits only the keys in the authorized_peers file, one a line, and
 is refused without that file. When that file or the configuration changes, and
@@ -108,7 +110,7 @@ func newCommand() *cobra.Command {
 	f.StringVar(&flags.AuthorizedPeers, "authorized-peers", "", "`FILE` of the keys that are admitted over TCP")
 	f.StringVar(&flags.NetworkKey, "network-key", "", "network `KEY`, base64 of 32 bytes")
 	f.StringVar(&flags.AddressFile, "address-file", "", "write the address for clients to `FILE`")
-	f.StringSliceVar(&flags.Direct, "direct", nil, "`KINDS` of direct links: unix,net (default all), \"\" for none")
+	f.StringSliceVar(&flags.Direct, "direct", nil, "`KINDS` of direct links, of fd,unix,net (default all), \"\" for none")
 	f.StringVar(&flags.Advertise, "advertise", "", "`IP` of this machine, for direct links from others")
 	f.StringVar(&flags.LogLevel, "log-level", "", "least `LEVEL` logged: debug, info (default), warn, error")
 	f.StringVar(&flags.LogFormat, "log-format", "", "`FORMAT` of the log on stderr: text (default) or json")
