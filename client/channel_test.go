@@ -17,9 +17,9 @@ import (
 
 // TestConn runs the standard tests of a net.Conn over relayed channels.
 func TestConn(t *testing.T) {
-	address := serve(t)
-	for _, m := range modes(address) {
+	for _, m := range modes("") {
 		t.Run(m.name, func(t *testing.T) {
+			m.cfg.Address = serve(t)
 			a, b := dial(t, m.cfg), dial(t, m.cfg)
 			ln, err := b.Listen(short(t), "test.conn")
 			if err != nil {
@@ -44,10 +44,11 @@ func TestConn(t *testing.T) {
 // TestChannel opens a channel between each two modes: both ends know each
 // other, each direction ends by itself, and an abort is no end of file.
 func TestChannel(t *testing.T) {
-	address := serve(t)
-	for _, from := range modes(address) {
-		for _, to := range modes(address) {
+	for _, from := range modes("") {
+		for _, to := range modes("") {
 			t.Run(from.name+" to "+to.name, func(t *testing.T) {
+				from.cfg.Address = serve(t)
+				to.cfg.Address = from.cfg.Address
 				from.cfg.Key, to.cfg.Key = shs.GenerateKey(), shs.GenerateKey()
 				caller, callee := dial(t, from.cfg), dial(t, to.cfg)
 				ln, err := callee.Listen(short(t), "org.example.echo")
@@ -109,9 +110,9 @@ func TestChannel(t *testing.T) {
 
 // TestReason shows that a broken channel says why.
 func TestReason(t *testing.T) {
-	address := serve(t)
-	for _, m := range modes(address) {
+	for _, m := range modes("") {
 		t.Run(m.name, func(t *testing.T) {
+			m.cfg.Address = serve(t)
 			a, b := dial(t, m.cfg), dial(t, m.cfg)
 			c1, c2 := pair(t, a, b, "test.reason")
 			reason := client.Code("peer_reset")
@@ -130,9 +131,9 @@ func TestReason(t *testing.T) {
 }
 
 func TestOpenErrors(t *testing.T) {
-	address := serve(t)
-	for _, m := range modes(address) {
+	for _, m := range modes("") {
 		t.Run(m.name, func(t *testing.T) {
+			m.cfg.Address = serve(t)
 			c, callee := dial(t, m.cfg), dial(t, m.cfg)
 			ctx := short(t)
 			claim, err := callee.Claim(ctx, "test.claimed", client.ClaimOptions{})
@@ -165,9 +166,9 @@ func TestOpenErrors(t *testing.T) {
 
 // TestCallBack dials a session that has no name: the one that called us.
 func TestCallBack(t *testing.T) {
-	address := serve(t)
-	for _, m := range modes(address) {
+	for _, m := range modes("") {
 		t.Run(m.name, func(t *testing.T) {
+			m.cfg.Address = serve(t)
 			a, b := dial(t, m.cfg), dial(t, m.cfg)
 			back, err := a.Listen(short(t), "")
 			if err != nil {

@@ -20,9 +20,9 @@ import (
 // TestClaimAfterOneGivenUp: a claim that was given up is released, but not
 // from under the claim that came after it.
 func TestClaimAfterOneGivenUp(t *testing.T) {
-	address := serve(t)
-	for _, m := range modes(address) {
+	for _, m := range modes("") {
 		t.Run(m.name, func(t *testing.T) {
+			m.cfg.Address = serve(t)
 			c := dial(t, m.cfg)
 			const name = "org.example.again"
 			for i := range 50 {

@@ -15,9 +15,9 @@ import (
 // TestListenBeforeSeen dials every name the moment a watcher hears of it
 // (feature S-10): it must always be accepted.
 func TestListenBeforeSeen(t *testing.T) {
-	address := serve(t)
-	for _, m := range modes(address) {
+	for _, m := range modes("") {
 		t.Run(m.name, func(t *testing.T) {
+			m.cfg.Address = serve(t)
 			plugin, watcher := dial(t, m.cfg), dial(t, m.cfg)
 			const rounds = 30
 			synced := make(chan struct{})
@@ -98,9 +98,9 @@ func TestListenTwice(t *testing.T) {
 
 // TestListenerLosesName takes the name away in each of the ways there are.
 func TestListenerLosesName(t *testing.T) {
-	address := serve(t)
-	for _, m := range modes(address) {
+	for _, m := range modes("") {
 		t.Run(m.name, func(t *testing.T) {
+			m.cfg.Address = serve(t)
 			m.cfg.Key = shs.GenerateKey()
 			st := newStates()
 			m.cfg.OnState = st.add
@@ -141,9 +141,9 @@ func TestListenerLosesName(t *testing.T) {
 // TestListenerQueues goes to the end of the line, becomes owner, is replaced,
 // and becomes owner again, with one listener.
 func TestListenerQueues(t *testing.T) {
-	address := serve(t)
-	for _, m := range modes(address) {
+	for _, m := range modes("") {
 		t.Run(m.name, func(t *testing.T) {
+			m.cfg.Address = serve(t)
 			m.cfg.Key = shs.GenerateKey()
 			a, b, caller := dial(t, m.cfg), dial(t, m.cfg), dial(t, m.cfg)
 			claim := func(opts client.ClaimOptions) {

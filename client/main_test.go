@@ -118,6 +118,9 @@ type mode struct {
 	cfg  client.Config
 }
 
+// modes are all ways of connecting to a server. Without an address each is to get
+// a server of its own: names are free when that knows of a Close, not when Close
+// returns.
 func modes(address string) []mode {
 	return []mode{
 		{"plain yamux", client.Config{Address: address, Mode: client.ModePlain}},

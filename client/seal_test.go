@@ -46,9 +46,9 @@ func TestSealedPins(t *testing.T) {
 
 // TestSealedSingleLane: a callee on a connection of its own seals, too.
 func TestSealedSingleLane(t *testing.T) {
-	address := serve(t)
-	for _, m := range modes(address) {
+	for _, m := range modes("") {
 		t.Run(m.name, func(t *testing.T) {
+			m.cfg.Address = serve(t)
 			ln := listen(t, dial(t, m.cfg), "org.example.vault")
 			call, accepted := open(t, dial(t, m.cfg), ln, client.OpenOptions{Sealed: true})
 			bounce(t, call, accepted, "secret")

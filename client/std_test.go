@@ -17,9 +17,9 @@ import (
 
 // TestHTTP runs net/http's server and client over channels, unmodified.
 func TestHTTP(t *testing.T) {
-	address := serve(t)
-	for _, m := range modes(address) {
+	for _, m := range modes("") {
 		t.Run(m.name, func(t *testing.T) {
+			m.cfg.Address = serve(t)
 			plugin, caller := dial(t, m.cfg), dial(t, m.cfg)
 			ln, err := plugin.Listen(short(t), "org.example.web")
 			if err != nil {
@@ -74,9 +74,9 @@ func (Arith) Mul(args [2]int, out *int) error {
 
 // TestRPC runs net/rpc over a channel, unmodified.
 func TestRPC(t *testing.T) {
-	address := serve(t)
-	for _, m := range modes(address) {
+	for _, m := range modes("") {
 		t.Run(m.name, func(t *testing.T) {
+			m.cfg.Address = serve(t)
 			plugin, caller := dial(t, m.cfg), dial(t, m.cfg)
 			ln, err := plugin.Listen(short(t), "org.example.arith")
 			if err != nil {
@@ -114,9 +114,9 @@ func TestRPC(t *testing.T) {
 
 // TestBothWays pushes bytes in both directions at once and counts them.
 func TestBothWays(t *testing.T) {
-	address := serve(t)
-	for _, m := range modes(address) {
+	for _, m := range modes("") {
 		t.Run(m.name, func(t *testing.T) {
+			m.cfg.Address = serve(t)
 			a, b := dial(t, m.cfg), dial(t, m.cfg)
 			c1, c2 := pair(t, a, b, "test.both")
 			const size = 4 << 20

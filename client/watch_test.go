@@ -12,9 +12,9 @@ import (
 
 // TestWatch follows one name through its life.
 func TestWatch(t *testing.T) {
-	address := serve(t)
-	for _, m := range modes(address) {
+	for _, m := range modes("") {
 		t.Run(m.name, func(t *testing.T) {
+			m.cfg.Address = serve(t)
 			w, p := dial(t, m.cfg), dial(t, m.cfg)
 			ctx := short(t)
 			must := func(err error) {
