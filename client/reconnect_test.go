@@ -18,6 +18,7 @@ func TestServerRestart(t *testing.T) {
 			stop := p.serve(t)
 			st := newStates()
 			m.cfg.OnState = st.add
+			m.cfg.Direct = client.DirectNever // a channel that has moved goes on without the server
 			plugin := dial(t, m.cfg)
 			m.cfg.OnState = nil
 			peer := dial(t, m.cfg)
