@@ -82,7 +82,7 @@ func (h *host) dialFar(remote *switchboard.Local, n byte) (*peer, error) {
 	must(h.t, err)
 	h.t.Cleanup(func() { raw.Close() })
 	conn := shs.Client(raw, &shs.Config{Key: seeded(n), ServerKey: h.srv.Key()})
-	return &peer{h.t, channel.Lane(conn)}, conn.Handshake(h.t.Context())
+	return &peer{t: h.t, lane: channel.Lane(conn)}, conn.Handshake(h.t.Context())
 }
 
 // A new list admits and ends far sessions, with their names; others stay, and a
@@ -133,7 +133,7 @@ func TestSetPolicyDuringLogin(t *testing.T) {
 		conn := shs.Client(late, &shs.Config{Key: seeded(1), ServerKey: h.srv.Key()})
 		must(t, conn.Handshake(t.Context()))
 		began := time.Now()
-		(&peer{t, conn}).wantCutOrNothing()
+		(&peer{t: t, lane: conn}).wantCutOrNothing()
 		if took := time.Since(began); took > time.Second {
 			t.Errorf("the session went on for %v, want its end at once", took)
 		}

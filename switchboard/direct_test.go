@@ -193,7 +193,7 @@ func (p *pair) wantQuiet(m *mux.Session) {
 	ctx, cancel := context.WithTimeout(p.t.Context(), time.Second)
 	defer cancel()
 	if st, err := m.Accept(ctx); err == nil {
-		p.t.Errorf("told %s, want nothing", (&peer{p.t, st}).want(0x02, 1))
+		p.t.Errorf("told %s, want nothing", (&peer{t: p.t, lane: st}).want(0x02, 1))
 	}
 }
 

@@ -73,7 +73,7 @@ func TestStopLeavesMoved(t *testing.T) {
 				if err != nil {
 					break
 				}
-				if told := (&peer{t, st}).want(0x02, 1); !bytes.Contains(told, []byte("going_away")) {
+				if told := (&peer{t: t, lane: st}).want(0x02, 1); !bytes.Contains(told, []byte("going_away")) {
 					t.Errorf("told %s", told)
 				}
 			}

@@ -119,7 +119,7 @@ func TestMatrix(t *testing.T) {
 				if err != nil {
 					return
 				}
-				offer := &peer{t, st}
+				offer := &peer{t: t, lane: st}
 				offer.want(0x0a, 1)
 				offer.send(0x0e, -1, `{"name":"Error","message":"no"}`)
 			}
@@ -192,7 +192,7 @@ func TestLevelPairs(t *testing.T) {
 					if err != nil {
 						return
 					}
-					offer := &peer{t, st}
+					offer := &peer{t: t, lane: st}
 					offer.want(0x0a, 1)
 					offer.send(0x0e, -1, `{"name":"Error","message":"no"}`)
 				}
