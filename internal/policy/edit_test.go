@@ -259,7 +259,7 @@ func others(text string, k policy.Key) string {
 func TestEditRandom(t *testing.T) { rapid.Check(t, checkEdit) }
 
 func FuzzEdit(f *testing.F) {
-	f.Add([]byte("some bytes from which a file and a change are drawn"))
+	f.Add(bytes.Repeat([]byte("some bytes from which a file and a change are drawn"), 40))
 	f.Add(bytes.Repeat([]byte{0x80, 1, 0, 7, 0xff}, 200))
 	f.Fuzz(rapid.MakeFuzz(checkEdit))
 }

@@ -278,7 +278,7 @@ func (w *world) compare(t *rapid.T, h hand, admitted bool, g *policy.Grant, o po
 func TestOracle(t *testing.T) { rapid.Check(t, checkWorld) }
 
 func FuzzAuthorize(f *testing.F) {
-	f.Add([]byte("some bytes from which two policies are drawn"))
+	f.Add(bytes.Repeat([]byte("some bytes from which two policies are drawn"), 100))
 	f.Add(bytes.Repeat([]byte{0x80, 1, 0, 7, 0xff, 3, 9}, 300))
 	f.Fuzz(rapid.MakeFuzz(checkWorld))
 }
