@@ -67,7 +67,7 @@ func (c *Conn) handshake(stop func() bool, cause func() error) error {
 		stop()
 		return c.failed
 	}
-	session, err := c.shakeAside()
+	session, err := c.shake()
 	if !stop() {
 		c.cut(cause())
 	}
@@ -86,10 +86,10 @@ func (c *Conn) handshake(stop func() bool, cause func() error) error {
 	return nil
 }
 
-// shakeAside is shake on a goroutine of its own: curve arithmetic needs a deep
-// stack, which whoever goes on to serve the connection would keep for long. A
-// panic there is one here, where somebody may recover it.
-func (c *Conn) shakeAside() (session *shs1.Session, err error) {
+// aside runs f on a goroutine of its own: curve arithmetic needs a deep stack,
+// which whoever goes on to serve the connection, or waits for its peer, would keep
+// for long. A panic there is one here, where somebody may recover it.
+func aside(f func() error) (err error) {
 	var broken any
 	var stack []byte
 	var wg sync.WaitGroup
@@ -99,13 +99,13 @@ func (c *Conn) shakeAside() (session *shs1.Session, err error) {
 				stack = debug.Stack()
 			}
 		}()
-		session, err = c.shake()
+		err = f()
 	})
 	wg.Wait()
 	if broken != nil {
 		panic(fmt.Sprintf("shs: panic in a handshake: %v\n\n%s", broken, stack))
 	}
-	return session, err
+	return err
 }
 
 // shake picks the network keys and runs the messages.
@@ -136,10 +136,17 @@ func (c *Conn) shake() (*shs1.Session, error) {
 		return nil, err
 	}
 	if c.client {
-		return shs1.Client(c.raw, inner)
+		var session *shs1.Session
+		err := aside(func() (err error) { session, err = shs1.Client(c.raw, inner); return err })
+		return session, err
 	}
 	inner.Authorize = c.authorize
-	inner.Work = cfg.Work
+	inner.Work = func(message int, do func() error) error {
+		if cfg.Work == nil {
+			return aside(do)
+		}
+		return cfg.Work(message, func() error { return aside(do) })
+	}
 	return shs1.Server(c.raw, inner)
 }
 

@@ -1,15 +1,12 @@
 package switchboard
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"sync"
 	"time"
-
-	"github.com/cad2f06c/switchboard/shs"
 )
 
 // Why a connection is closed before it is a session. Words for the log; the peer
@@ -19,7 +16,7 @@ var (
 	errSourceSessions = errors.New("too many sessions of this source")
 )
 
-// admission is what stands between an taken connection and its session: the
+// admission is what stands between an accepted connection and its session: the
 // connections in handshake, where they come from, and the counters. One lock
 // guards it; nobody holds it over I/O.
 //
@@ -35,7 +32,8 @@ type admission struct {
 	began  time.Time
 	work   chan struct{} // who does the arithmetic of a handshake has put one in
 	tally  tally
-	lines  lineRate
+	lines  lineRate // about single connections
+	alarms lineRate
 
 	mu      sync.Mutex
 	sources *sources
@@ -63,53 +61,40 @@ func newAdmission(l *Admission, log *slog.Logger) *admission {
 
 func (a *admission) now() time.Duration { return time.Since(a.began) }
 
-// visit is what one connection has of an admission, until it leaves.
-type visit struct {
-	a      *admission
-	source source
-	seat   *waiting
-	ctx    context.Context // until the connection is to go
-	end    context.CancelCauseFunc
-	in     bool // enter succeeded
-}
-
-// arrive takes in an taken connection, or says why not. The connection is
-// closed when it has to make room, and by the caller when ctx, which is the
-// visit's, ends.
-func (a *admission) arrive(ctx context.Context, conn net.Conn, o origin) (*visit, error) {
+// arrive takes in an accepted connection, or says why not. The connection is
+// closed when it has to make room.
+func (a *admission) arrive(conn net.Conn, o origin) (*visit, error) {
 	src := placeOf(o, conn).source()
-	v := &visit{a: a, source: src}
-	v.ctx, v.end = context.WithCancelCause(ctx)
-	drop := func() {
-		v.end(errEvicted)
-		conn.Close()
-	}
 	a.mu.Lock()
 	why := a.sources.arrive(a.now(), src)
-	var victim *waiting
-	var over bool
-	if why == taken {
-		v.seat, victim = a.seatLocked(o, src, drop)
-		over = a.over
-	}
-	a.mu.Unlock()
-	a.tally.count(why)
-	if victim != nil {
-		a.tally.count(evicted)
-		victim.drop()
-	}
 	if why != taken {
-		v.end(nil)
+		barred := a.sources.barredFor(a.now(), src)
+		a.mu.Unlock()
+		a.tally.count(why)
+		if why == refusedRate {
+			a.sayBarred(src, why, barred)
+		}
 		return nil, why
 	}
+	v := newVisit(a, conn, o, src)
+	var victim *waiting
+	v.seat, victim = a.seatLocked(o, src, v.drop)
+	v.door = v.seat.pool.door
+	over := a.over
+	a.mu.Unlock()
+	a.tally.count(taken)
+	if victim != nil {
+		a.tally.count(evicted)
+		victim.drop(errEvicted)
+	}
 	if over {
-		v.end(errStopping)
+		v.drop(errStopping)
 	}
 	return v, nil
 }
 
 // seatLocked finds a place for a connection, and who has to go for it.
-func (a *admission) seatLocked(o origin, src source, drop func()) (w, victim *waiting) {
+func (a *admission) seatLocked(o origin, src source, drop func(error)) (w, victim *waiting) {
 	pool := a.local
 	switch o.transport {
 	case transportNet:
@@ -124,93 +109,6 @@ func (a *admission) seatLocked(o origin, src source, drop func()) (w, victim *wa
 	return pool.add(a.now(), src, drop)
 }
 
-// arithmetic runs do, which is the arithmetic that a message of the client asks
-// for, when its turn comes; not after ctx has ended.
-func (v *visit) arithmetic(ctx context.Context, message int, do func() error) error {
-	a, to := v.a, stageHello
-	if message == 3 {
-		to = stageProof
-	}
-	a.mu.Lock()
-	v.seat.advance(a.now(), to)
-	a.mu.Unlock()
-	select {
-	case a.work <- struct{}{}:
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-	defer func() { <-a.work }()
-	if err := context.Cause(ctx); err != nil {
-		return err // it lost its place meanwhile: no work for nothing
-	}
-	a.tally.most(len(a.work))
-	return do()
-}
-
-// enter takes a session slot of the source; leave gives it back.
-func (v *visit) enter() error {
-	v.a.mu.Lock()
-	defer v.a.mu.Unlock()
-	if v.in = v.a.sources.login(v.source); !v.in {
-		return errSourceSessions
-	}
-	return nil
-}
-
-// settle ends the handshake, and charges the source for err.
-func (v *visit) settle(err error) {
-	a, now := v.a, v.a.now()
-	why, penalty := v.offence(err)
-	a.mu.Lock()
-	v.seat.remove()
-	a.sources.settle(v.source)
-	barred := a.sources.offend(now, v.source, penalty)
-	if err != nil && v.in {
-		v.in = false
-		a.sources.logout(v.source)
-	}
-	a.mu.Unlock()
-	v.end(nil)
-	a.tally.count(why)
-	a.sayBarred(v.source, why, barred)
-}
-
-// leave ends the session of a visit that has settled.
-func (v *visit) leave() {
-	v.a.mu.Lock()
-	defer v.a.mu.Unlock()
-	if v.in {
-		v.in = false
-		v.a.sources.logout(v.source)
-	}
-}
-
-// denied says that a proven key may not log in. Its peer pays for it; one that
-// came when there was no room for it does not.
-type denied struct{ error }
-
-func (d denied) Unwrap() error { return d.error }
-
-// offence says what a handshake that ended with err was, and what it costs.
-func (v *visit) offence(err error) (outcome, time.Duration) {
-	l := v.a.limits
-	switch _, bad := errors.AsType[denied](err); {
-	case err == nil:
-		return loggedIn, 0
-	case errors.Is(err, errEvicted):
-		return gone, 0 // counted when it happened
-	case errors.Is(err, context.DeadlineExceeded):
-		return failedTimeout, l.PenaltyTimeout
-	case bad, errors.Is(err, shs.ErrProof), errors.Is(err, shs.ErrWeakKey):
-		return failedAuth, l.PenaltyAuth
-	case errors.Is(err, shs.ErrHello):
-		return failedHello, l.PenaltyHello
-	case errors.Is(err, errKeySessions), errors.Is(err, errSessions), errors.Is(err, errSourceSessions):
-		return refusedSessions, 0
-	}
-	return gone, 0
-}
-
 // panicked charges a source for a panic.
 func (a *admission) panicked(src source) {
 	a.mu.Lock()
@@ -222,7 +120,7 @@ func (a *admission) panicked(src source) {
 
 func (a *admission) sayBarred(src source, why outcome, d time.Duration) {
 	if d > 0 {
-		a.say("source barred", "source", src.String(), "for", d.Round(time.Second), "reason", why.Error())
+		a.say(&a.alarms, "source barred", "source", src.String(), "for", d.Round(time.Second), "reason", why.Error())
 	}
 }
 
@@ -240,7 +138,7 @@ func (a *admission) shed() bool {
 		return false
 	}
 	a.tally.count(shed)
-	w.drop()
+	w.drop(errEvicted)
 	return true
 }
 
@@ -256,7 +154,7 @@ func (a *admission) close() {
 	}
 	a.mu.Unlock()
 	for _, w := range all {
-		w.drop()
+		w.drop(errStopping)
 	}
 }
 

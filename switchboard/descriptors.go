@@ -76,7 +76,8 @@ func outOfFiles(err error) bool {
 	return false
 }
 
-// accept only accepts: the handshake is the connection's own affair.
+// accept only accepts, and closes what is not admitted: the handshake is the
+// connection's own affair.
 func (s *Server) accept(ctx, life context.Context, ln net.Listener, g gate) error {
 	misses := 0 // Accepts without a descriptor, one after the other
 	pause := time.Duration(0)
@@ -93,7 +94,9 @@ func (s *Server) accept(ctx, life context.Context, ln net.Listener, g gate) erro
 		switch {
 		case err == nil && s.reserve.whole():
 			misses, pause = 0, 0
-			s.wg.Go(func() { s.serveConn(life, conn, g) })
+			if v := s.admit(conn, g); v != nil {
+				s.wg.Go(func() { s.serveConn(life, conn, v) })
+			}
 			continue
 		case err == nil: // there are still too few: it has its descriptor from the reserve
 			conn.Close()
@@ -111,7 +114,7 @@ func (s *Server) accept(ctx, life context.Context, ln net.Listener, g gate) erro
 			s.reserve.letGo()
 			misses++
 			pause = min(max(2*pause, minPause), maxPause)
-			s.adm.say("accept has no descriptor", "address", ln.Addr().String(), "err", err, "pause", pause)
+			s.adm.say(&s.adm.alarms, "accept has no descriptor", "address", ln.Addr().String(), "err", err, "pause", pause)
 		}
 		select {
 		case <-time.After(pause):

@@ -19,6 +19,10 @@ const (
 // it is the first to go: a login takes two round trips.
 const patience = 500 * time.Millisecond
 
+// maxLeaving is how many connections of a pool that have lost their place may not
+// be closed yet.
+const maxLeaving = 16
+
 // halfOpen are the connections of one kind that have not yet logged in. When it
 // is full one of them is closed for the newcomer:
 //
@@ -31,6 +35,7 @@ const patience = 500 * time.Millisecond
 // since any fixed moment, and arguments.
 type halfOpen struct {
 	max    int
+	door   chan struct{} // has one of each connection until that is closed or logged in; its owner's
 	n      int
 	lines  [stages]list.List // of *waiting, who waits longest first
 	crowds map[source]*crowd
@@ -46,7 +51,7 @@ type crowd struct {
 
 // waiting is a connection in a pool. drop, which its owner gives, closes it.
 type waiting struct {
-	drop   func()
+	drop   func(why error)
 	pool   *halfOpen // nil: it is out
 	source source
 	stage  stage
@@ -55,12 +60,12 @@ type waiting struct {
 }
 
 func newHalfOpen(most int) *halfOpen {
-	return &halfOpen{max: most, crowds: make(map[source]*crowd)}
+	return &halfOpen{max: most, door: make(chan struct{}, most+maxLeaving), crowds: make(map[source]*crowd)}
 }
 
 // add takes a connection in. victim, if not nil, is out instead, and is to be
 // dropped.
-func (h *halfOpen) add(now time.Duration, src source, drop func()) (w, victim *waiting) {
+func (h *halfOpen) add(now time.Duration, src source, drop func(error)) (w, victim *waiting) {
 	if h.n >= h.max {
 		victim = h.shed(now)
 	}

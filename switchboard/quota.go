@@ -1,6 +1,7 @@
 package switchboard
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/cad2f06c/switchboard/internal/control"
@@ -174,4 +175,12 @@ func tooOften(what string, retry time.Duration) error {
 		Message: what + "; try again in " + retry.Round(time.Millisecond).String(),
 		RetryMS: max(1, int64((retry+time.Millisecond-1)/time.Millisecond)),
 	}
+}
+
+// CheckMethod reports whether Limits.Rates may name a method.
+func CheckMethod(name string) error {
+	if _, ok := methods[name]; ok || name == control.MethodConnect || name == control.MethodAccept {
+		return nil
+	}
+	return fmt.Errorf("there is no method %.64q", name)
 }

@@ -1,7 +1,6 @@
 package switchboard
 
 import (
-	"context"
 	"log/slog"
 	"net"
 	"sync"
@@ -15,7 +14,7 @@ func visitFrom(t *testing.T, a *admission, pid int32) *visit {
 	t.Helper()
 	ours, theirs := net.Pipe()
 	t.Cleanup(func() { ours.Close(); theirs.Close() })
-	v, err := a.arrive(t.Context(), theirs, origin{transport: transportUnix, pid: pid})
+	v, err := a.arrive(theirs, origin{transport: transportUnix, pid: pid})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,20 +38,20 @@ func TestAdminSeat(t *testing.T) {
 		visitFrom(t, a, 1)
 		visitFrom(t, a, 2)
 	}
-	if s := a.snapshot(); admin.ctx.Err() != nil || s.HalfOpenAdmin != 1 || s.HalfOpenUnix != 8 {
-		t.Errorf("an administrator's: %v, %+v", context.Cause(admin.ctx), s)
+	if s := a.snapshot(); admin.Err() != nil || s.HalfOpenAdmin != 1 || s.HalfOpenUnix != 8 {
+		t.Errorf("an administrator's: %v, %+v", admin.Err(), s)
 	}
 	visitFrom(t, a, 3)
 	visitFrom(t, a, 4) // all places are taken: somebody goes, but not from there
-	if s := a.snapshot(); admin.ctx.Err() != nil || s.HalfOpenAdmin != 2 || s.HalfOpenUnix != 8 {
-		t.Errorf("an administrator's: %v, %+v", context.Cause(admin.ctx), s)
+	if s := a.snapshot(); admin.Err() != nil || s.HalfOpenAdmin != 2 || s.HalfOpenUnix != 8 {
+		t.Errorf("an administrator's: %v, %+v", admin.Err(), s)
 	}
 	admin.settle(nil)
 	if a.admin.n != 1 {
 		t.Errorf("%d places are taken when one has logged in", a.admin.n)
 	}
 	a.close()
-	if s := a.snapshot(); s.HalfOpenAdmin+s.HalfOpenUnix != 0 || visitFrom(t, a, 5).ctx.Err() == nil {
+	if s := a.snapshot(); s.HalfOpenAdmin+s.HalfOpenUnix != 0 || visitFrom(t, a, 5).Err() == nil {
 		t.Errorf("closed: %+v, and it takes more", s)
 	}
 }
@@ -69,7 +68,7 @@ func TestHandshakesTakeTurns(t *testing.T) {
 	for range 50 {
 		v := visitFrom(t, a, 1)
 		wg.Go(func() {
-			_ = v.arithmetic(v.ctx, 1, func() error {
+			_ = v.arithmetic(1, func() error {
 				most.Store(max(most.Load(), now.Add(1)))
 				<-hold
 				ran.Add(1)

@@ -2,6 +2,7 @@ package switchboard
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -137,26 +138,41 @@ func closeAll(lns []net.Listener) {
 	}
 }
 
-// serveConn takes a connection from its first byte to its last.
-func (s *Server) serveConn(life context.Context, raw net.Conn, g gate) {
-	defer raw.Close()
-	remote := slog.String("remote", raw.RemoteAddr().String())
-	o, err := g.look(raw)
+// admit lets a connection in, or closes it. It waits while too many that had to
+// make room are still on their way out.
+func (s *Server) admit(conn net.Conn, g gate) *visit {
+	o, err := g.look(conn)
 	if err != nil {
 		s.adm.tally.count(refusedUser)
-		s.adm.say("connection refused", "transport", o.transport, remote, "pid", o.pid, "err", err)
-		return
+	} else if v, why := s.adm.arrive(conn, o); why == nil {
+		v.door <- struct{}{}
+		return v
+	} else {
+		err = why
 	}
-	v, err := s.adm.arrive(life, raw, o)
+	conn.Close()
+	if unsaid, ok := s.adm.lines.take(s.adm.now()); ok {
+		s.wg.Go(func() {
+			s.adm.sayNow(unsaid, "connection refused", "transport", o.transport, "remote", conn.RemoteAddr().String(), "pid", o.pid, "err", err)
+		})
+	}
+	return nil
+}
+
+// serveConn takes a connection from its first byte to its last.
+func (s *Server) serveConn(life context.Context, raw net.Conn, v *visit) {
+	defer raw.Close()
+	o := v.origin
+	conn, err := s.login(v, raw)
 	if err != nil {
-		s.adm.say("connection refused", "transport", o.transport, remote, "err", err)
+		raw.Close()
+		<-v.door
+		if !errors.Is(err, errEvicted) { // of which there may be a flood: report sums up
+			s.adm.say(&s.adm.lines, "login refused", "transport", o.transport, "remote", raw.RemoteAddr().String(), "err", err)
+		}
 		return
 	}
-	conn, err := s.login(v, raw, o)
-	if err != nil {
-		s.adm.say("login refused", "transport", o.transport, remote, "err", err)
-		return
-	}
+	<-v.door
 	defer v.leave()
 	defer s.books.leave(conn.RemoteKey())
 	tune(raw)
@@ -171,7 +187,8 @@ func (s *Server) serveConn(life context.Context, raw net.Conn, g gate) {
 // login shakes hands under one deadline. The slots of the key and of the source
 // are taken between messages 3 and 4, so that a peer over its quota is refused
 // like any other. Without an error both are the caller's to give back.
-func (s *Server) login(v *visit, raw net.Conn, o origin) (conn *shs.Conn, err error) {
+func (s *Server) login(v *visit, raw net.Conn) (conn *shs.Conn, err error) {
+	o := v.origin
 	var admitted shs.PublicKey
 	err = errPanic
 	defer func() {
@@ -184,13 +201,11 @@ func (s *Server) login(v *visit, raw net.Conn, o origin) (conn *shs.Conn, err er
 		}
 		v.settle(err)
 	}()
-	ctx, cancel := context.WithTimeout(v.ctx, s.cfg.Limits.Admission.HandshakeTimeout)
-	defer cancel()
 	cfg := &shs.Config{
 		Key:        s.cfg.Key,
 		NetworkKey: s.cfg.NetworkKey,
 		Prepared:   s.prep,
-		Work:       func(message int, do func() error) error { return v.arithmetic(ctx, message, do) },
+		Work:       v.arithmetic,
 		Authorize: func(key shs.PublicKey, _ shs.Mode) error {
 			if err := s.permits(o, key); err != nil {
 				return fmt.Errorf("key %s: %w", key, denied{err})
@@ -209,6 +224,6 @@ func (s *Server) login(v *visit, raw net.Conn, o origin) (conn *shs.Conn, err er
 		cfg.PlainKey = s.cfg.NetworkKey.Plain(o.uid, o.listenUID)
 	}
 	conn = shs.Server(raw, cfg)
-	err = conn.Handshake(ctx)
+	err = conn.Handshake(v)
 	return conn, err
 }

@@ -227,6 +227,14 @@ func (t *sources) charge(now time.Duration, r *record, penalty time.Duration) ti
 	return 0
 }
 
+// barredFor is for how long a source is refused still.
+func (t *sources) barredFor(now time.Duration, src source) time.Duration {
+	if r := t.of[src]; r != nil && r.barred {
+		return max(0, r.until-now)
+	}
+	return 0
+}
+
 // barred counts the sources whose connections are refused now.
 func (t *sources) barred(now time.Duration) (n int) {
 	for _, r := range t.of {

@@ -135,12 +135,15 @@ func (r *lineRate) take(now time.Duration) (unsaid int, ok bool) {
 	return unsaid, true
 }
 
-// say writes a line about a connection, unless there are too many.
-func (a *admission) say(text string, attrs ...any) {
-	unsaid, ok := a.lines.take(a.now())
-	if !ok {
-		return
+// say writes a line, unless there are too many.
+func (a *admission) say(rate *lineRate, text string, attrs ...any) {
+	if unsaid, ok := rate.take(a.now()); ok {
+		a.sayNow(unsaid, text, attrs...)
 	}
+}
+
+// sayNow writes a line whose rate has allowed it.
+func (a *admission) sayNow(unsaid int, text string, attrs ...any) {
 	if unsaid > 0 {
 		attrs = append(attrs, "suppressed", unsaid)
 	}

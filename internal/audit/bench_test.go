@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"testing"
 	"time"
 )
@@ -65,9 +66,10 @@ func BenchmarkNote(b *testing.B) {
 
 // drain waits until all is written.
 func drain(b *testing.B, l *Log) {
-	signal(l.urgent)
-	for l.written.seq.Load() < l.Stats().Notes {
-		signal(l.urgent)
+	l.mu.Lock()
+	notes := l.notes
+	l.mu.Unlock()
+	for signal(l.urgent); l.written.seq.Load() < notes; runtime.Gosched() {
 	}
 }
 

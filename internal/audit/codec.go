@@ -2,6 +2,7 @@ package audit
 
 import (
 	"bytes"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -36,14 +37,17 @@ func (r *Record) append(b []byte) []byte {
 	b = appendInt(b, `,"mono":`, r.Mono)
 	r.Boot = fit(r.Boot, maxBoot)
 	b = appendText(b, `,"boot":`, r.Boot)
-	prev, _ := r.Prev.MarshalText()
-	b = append(append(append(b, `,"prev":"`...), prev...), '"')
+	b = append(hex.AppendEncode(append(b, `,"prev":"`...), r.Prev[:]), '"')
 	for _, f := range r.texts() {
 		if *f.text == "" {
 			continue
 		}
-		*f.text = fit(*f.text, f.max)
 		b = append(append(append(b, `,"`...), f.name...), `":`...)
+		if len(*f.text) <= f.max && plain(*f.text) {
+			b = append(append(append(b, '"'), *f.text...), '"')
+			continue
+		}
+		*f.text = fit(*f.text, f.max)
 		b = appendText(b, "", *f.text)
 	}
 	b = r.appendNumbers(b)

@@ -10,12 +10,12 @@ import (
 	"github.com/cad2f06c/switchboard/names"
 )
 
-// crowd is a policy of 1,000 peers with 20 rules each, and for each a decision that
+// crowd is a policy of n peers with 20 rules each, and for each a decision that
 // its last rule allows.
-func crowd(tb testing.TB) (*policy.Policy, []*policy.Grant, []policy.Object) {
+func crowd(tb testing.TB, n int) (*policy.Policy, []*policy.Grant, []policy.Object) {
 	tb.Helper()
 	var text strings.Builder
-	keys := make([]policy.Key, 1000)
+	keys := make([]policy.Key, n)
 	for i := range keys {
 		keys[i] = policy.Key{byte(i), byte(i >> 8), 31: 1}
 		var talk []string
@@ -37,7 +37,7 @@ func crowd(tb testing.TB) (*policy.Policy, []*policy.Grant, []policy.Object) {
 
 // A decision beside one look-up in a map of as many names, in turns of 1,000.
 func BenchmarkAuthorize(b *testing.B) {
-	p, grants, objects := crowd(b)
+	p, grants, objects := crowd(b, 1000)
 	registry := make(map[names.Name]int)
 	for i, o := range objects {
 		registry[o.Name] = i
@@ -71,7 +71,7 @@ func BenchmarkAuthorize(b *testing.B) {
 // What a server decides most: one peer, one name, again and again; and names that
 // cross a border.
 func BenchmarkAuthorizeOne(b *testing.B) {
-	p, grants, objects := crowd(b)
+	p, grants, objects := crowd(b, 1000)
 	cfg := policy.Defaults()
 	cfg.Peers = peers(b, line(1, "level=verified tenant=acme"))
 	cfg.Tenants = map[string]policy.Tenant{"": tenant(b, "org.example.** -> acme", ""), "acme": tenant(b, "", "default/org.**")}
@@ -119,7 +119,7 @@ func BenchmarkNew(b *testing.B) {
 // No decision allocates: neither for what is allowed, at home or across, nor for what
 // is denied.
 func TestAuthorizeAllocates(t *testing.T) {
-	p, grants, objects := crowd(t)
+	p, grants, objects := crowd(t, 10)
 	cfg := policy.Defaults()
 	cfg.Peers = peers(t, line(1, "admin level=verified tenant=acme"))
 	cfg.Tenants = map[string]policy.Tenant{"": tenant(t, "org.example.** -> acme", ""), "acme": tenant(t, "", "default/org.**")}

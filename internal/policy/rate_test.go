@@ -233,20 +233,18 @@ func TestWindowRandom(t *testing.T) {
 		var w policy.Window
 		var all []time.Time
 		now := start
-		longest := rapid.SampledFrom([]int64{1e3, 1e6, 1e8, 1e9, 2e10}).Draw(t, "longest wait")
-		r := rapid.Int64Range(0, longest)
-		for range rapid.SampledFrom([]int{10, 250, 2000}).Draw(t, "calls") {
-			now = now.Add(time.Duration(r.Draw(t, "wait")))
+		waits := rapid.SliceOfN(rapid.Int64Range(0, rapid.SampledFrom([]int64{1e3, 1e6, 1e8, 1e9, 2e10}).Draw(t, "longest wait")), 1, 9).Draw(t, "waits")
+		from60, from59 := 0, 0 // the first within the last 60 s, and within 59.5 s
+		for i := range rapid.IntRange(1, 1500).Draw(t, "calls") {
+			now = now.Add(time.Duration(waits[i%len(waits)] * int64(1+i%7)))
 			w.Add(now, 1)
 			all = append(all, now)
-			last := func(d time.Duration) (n int) {
-				for i := len(all) - 1; i >= 0 && now.Sub(all[i]) < d; i-- {
-					n++
-				}
-				return n
+			for ; now.Sub(all[from60]) >= 60*time.Second; from60++ {
 			}
-			got, most, least := w.Count(now), last(60*time.Second), last(59500*time.Millisecond)
-			if got > most || got < least || most <= 256 && len(all) <= 256 && got != most {
+			for ; now.Sub(all[from59]) >= 59500*time.Millisecond; from59++ {
+			}
+			got, most, least := w.Count(now), len(all)-from60, len(all)-from59
+			if got > most || got < least || len(all) <= 256 && got != most {
 				t.Fatalf("call %d at %v: %d, want %d, or %d at least", len(all), now.Sub(start), got, most, least)
 			}
 		}

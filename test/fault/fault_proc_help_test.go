@@ -143,6 +143,7 @@ type daemon struct {
 	port    string   // of TCP; "" without, "0" until the first start
 	host    string   // of TCP
 	netns   string   // network namespace; "" is that of the test
+	files   int      // descriptors that it may have; 0 is as many as the test
 	args    []string // more of them
 	cmd     *exec.Cmd
 	drained chan struct{} // closed when stdout has ended
@@ -182,6 +183,9 @@ func (d *daemon) command() *exec.Cmd {
 		args = append(args, "--listen", "net:"+d.host+":"+d.port, "--authorized-peers", d.dir+"/authorized_peers")
 	}
 	cmd := command(d.t, d.dir, "switchboard", append(args, d.args...)...)
+	if d.files > 0 {
+		limit(cmd, d.files)
+	}
 	inNetns(cmd, d.netns)
 	return cmd
 }

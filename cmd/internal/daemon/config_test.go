@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/cad2f06c/switchboard/switchboard"
 )
@@ -85,12 +86,14 @@ func TestParseConfig(t *testing.T) {
 		LogFormat:       "json",
 		Drain:           "1m30s",
 		Defaults:        Defaults{Listed: "basic", Local: "refuse"},
-		Levels:          map[string]Bundle{"basic": {Own: []string{}, See: []string{"**", "*/**"}, Talk: []string{"org.example.**"}}},
-		Tenants: map[string]Tenant{
+		Levels:          map[string]switchboard.Bundle{"basic": {Own: []string{}, See: []string{"**", "*/**"}, Talk: []string{"org.example.**"}}},
+		Tenants: map[string]switchboard.Tenant{
 			"acme": {Export: []string{"org.example.store", "org.example.log -> beta"}, Import: []string{"beta/org.**"}},
 			"beta": {Import: []string{"acme/org.example.store"}},
 		},
-		Limits: switchboard.Limits{SessionsPerKey: 8, CallRate: 100, Held: 16 << 20},
+		Limits: switchboard.Limits{SessionsPerKey: 8, CallRate: 100, Held: 16 << 20,
+			Admission: switchboard.Admission{ConnectRate: -1, HandshakeTimeout: 4 * time.Second},
+			Basic:     switchboard.Quota{Lanes: 32}, Rates: map[string]switchboard.Rate{"connect": {N: 100, Per: time.Minute}, "names.list": {N: 5, Per: time.Second}}},
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)

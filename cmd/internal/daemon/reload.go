@@ -2,10 +2,12 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -63,7 +65,7 @@ func (r *reloader) reload(why string) {
 	if err != nil {
 		r.log.Error("reload refused; all stays as it was", "why", why, "err", err)
 	} else {
-		r.log.Info("reloaded", "why", why, "keys", len(next.authorized))
+		r.log.Info("reloaded", "why", why, "keys", next.policy.Keys())
 	}
 	if err := r.notify.Ready(""); err != nil {
 		r.log.Warn("reloading", "err", err)
@@ -73,9 +75,6 @@ func (r *reloader) reload(why string) {
 // read makes a plan of the files as they are now.
 func (r *reloader) read() (plan, error) {
 	next, err := newPlan(r.flags, r.file)
-	if err == nil {
-		err = next.badPeers
-	}
 	if err == nil && r.plan.needed {
 		err = next.needPeers("reload")
 	}
@@ -84,12 +83,14 @@ func (r *reloader) read() (plan, error) {
 
 // swap puts a plan in force, as far as that goes without a restart.
 func (r *reloader) swap(next plan) error {
-	r.srv.Authorize(next.authorized)
+	if err := r.srv.SetPolicy(next.policy); err != nil {
+		return err
+	}
 	r.level.Set(next.level)
 	if later := r.plan.differs(next); len(later) > 0 {
 		r.log.Warn("these settings take effect with the next start", "settings", strings.Join(later, ", "))
 	}
-	r.plan.authorized, r.plan.level, r.plan.peersFile = next.authorized, next.level, next.peersFile
+	r.plan.policy, r.plan.level, r.plan.peersFile = next.policy, next.level, next.peersFile
 	return nil
 }
 
@@ -119,47 +120,47 @@ func (p *plan) differs(next plan) (names []string) {
 
 // files are those that a reload reads, whether they are there or not.
 func (p *plan) files() (paths []string) {
-	for _, path := range []string{p.configFile, p.peersFile} {
-		if path != "" {
-			paths = append(paths, path)
-		}
+	if p.configFile != "" {
+		paths = append(paths, p.configFile)
+	}
+	if p.peersFile != "" {
+		paths = append(paths, p.peersFile, p.revokedFile())
 	}
 	return paths
 }
 
-// loadPeers reads the authorized peers. After an error they are as before.
-func (p *plan) loadPeers() error {
-	if p.peersFile == "" {
-		return fs.ErrNotExist
+// loadPolicy makes the policy of the settings and the files that they name:
+// authorized_peers, which may be missing where nobody has asked for it, and
+// revoked_peers beside it.
+func (p *plan) loadPolicy(s Settings) error {
+	cfg := switchboard.PolicyConfig{Listed: s.Defaults.Listed, Local: s.Defaults.Local, Bundles: s.Levels, Tenants: s.Tenants}
+	if p.peersFile != "" {
+		cfg.RevokedFile = p.revokedFile()
+		fi, err := os.Stat(p.peersFile)
+		switch {
+		case errors.Is(err, fs.ErrNotExist) && s.AuthorizedPeers == "":
+		case err == nil && fi.Mode().IsRegular() && fi.Size() == 0:
+			// It may be one that is being written, and would lock everybody out.
+			return fmt.Errorf("authorized peers: %s: the file is empty; if nobody is to be listed, a # comment says so", p.peersFile)
+		default: // or NewPolicy says what is wrong with it
+			cfg.PeersFile = p.peersFile
+		}
 	}
-	peers, err := switchboard.LoadAuthorized(p.peersFile)
-	if err == nil {
-		err = checkNotEmpty(p.peersFile)
-	}
-	if err != nil {
+	var err error
+	if p.policy, err = switchboard.NewPolicy(cfg); err != nil {
 		return fmt.Errorf("authorized peers: %w", err)
 	}
-	p.authorized = peers
+	p.listed = cfg.PeersFile != ""
 	return nil
 }
 
-// checkNotEmpty refuses a file that holds nothing at all: it may be one that is
-// being written, and would lock everybody out.
-func checkNotEmpty(path string) error {
-	fi, err := os.Stat(path)
-	if err == nil && fi.Size() == 0 {
-		err = fmt.Errorf("%s: the file is empty; if nobody is to be listed, a # comment says so", path)
-	}
-	return err
-}
+// revokedFile is where keys stand that are refused whatever else is said.
+func (p *plan) revokedFile() string { return filepath.Join(filepath.Dir(p.peersFile), "revoked_peers") }
 
 // needPeers is for a TCP listener, which admits only listed keys.
 func (p *plan) needPeers(addr string) error {
 	p.needed = true
-	if p.authorized == nil && p.badPeers != nil {
-		return p.badPeers
-	}
-	if p.authorized == nil {
+	if !p.listed {
 		return errNoPeers(addr, p.peersFile)
 	}
 	return nil

@@ -51,11 +51,8 @@ func run(ctx context.Context, flags Settings, configFile string) error {
 	if err != nil {
 		return err
 	}
-	if p.badPeers != nil {
-		log.Warn("the authorized peers are not in order; nobody needs them without a TCP listener", "err", p.badPeers)
-	}
 	cfg := switchboard.Config{
-		Key: key, NetworkKey: p.networkKey, Authorized: p.authorized, AdvertiseHost: p.advertise, Version: version.String(), Log: log,
+		Key: key, NetworkKey: p.networkKey, Policy: p.policy, AdvertiseHost: p.advertise, Version: version.String(), Log: log,
 		Limits: p.limits, DrainTimeout: p.drain,
 	}
 	if p.direct != nil {

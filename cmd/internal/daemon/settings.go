@@ -34,8 +34,8 @@ type Settings struct {
 	Drain           string   // duration
 
 	Defaults Defaults
-	Levels   map[string]Bundle // by level
-	Tenants  map[string]Tenant // by name
+	Levels   map[string]switchboard.Bundle // by level
+	Tenants  map[string]switchboard.Tenant // by name
 	Limits   switchboard.Limits
 }
 
@@ -72,10 +72,10 @@ type plan struct {
 	listen        []string
 	explicit      bool // listen was asked for, not defaulted
 	key           string
-	peersFile     string                   // of authorized; "" if there is no such place
-	authorized    map[shs.PublicKey]string // nil: there is no such file, or it is not in order
-	badPeers      error                    // why it is not
-	needed        bool                     // the peers are: there is a TCP listener
+	peersFile     string // authorized_peers; "" if there is no such place
+	listed        bool   // it is there
+	needed        bool   // it has to be: there is a TCP listener
+	policy        *switchboard.Policy
 	networkKey    shs.NetworkKey
 	direct        []string // nil: all kinds
 	advertise     netip.Addr
@@ -123,7 +123,7 @@ func newPlan(flags Settings, configFile string) (plan, error) {
 }
 
 // parse fills in what needs reading: the network key, the log's settings and the
-// authorized peers; and checks the listen addresses against the latter.
+// policy; and checks the listen addresses against the latter.
 func (p *plan) parse(s Settings, defaultAuthorized string) (err error) {
 	if p.networkKey, err = parseNetworkKey(s.NetworkKey); err != nil {
 		return err
@@ -141,15 +141,9 @@ func (p *plan) parse(s Settings, defaultAuthorized string) (err error) {
 		return err
 	}
 	p.limits = s.Limits
-	p.peersFile = s.AuthorizedPeers
-	if p.peersFile == "" {
-		p.peersFile = defaultAuthorized
-	}
-	if err := p.loadPeers(); err != nil && (s.AuthorizedPeers != "" || !errors.Is(err, fs.ErrNotExist)) {
-		p.badPeers = err
-	}
-	if p.badPeers != nil && s.AuthorizedPeers != "" {
-		return p.badPeers
+	p.peersFile = cmp.Or(s.AuthorizedPeers, defaultAuthorized)
+	if err := p.loadPolicy(s); err != nil {
+		return err
 	}
 	for _, addr := range p.listen {
 		if err := switchboard.CheckListenAddr(addr); err != nil {
@@ -273,9 +267,6 @@ func check(out io.Writer, file string) error {
 	p, err := newPlan(Settings{}, file)
 	if err != nil {
 		return err
-	}
-	if p.badPeers != nil {
-		return usageError{p.badPeers}
 	}
 	if _, err := shs.LoadKey(p.key); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return usageError{fmt.Errorf("key: %w", err)}

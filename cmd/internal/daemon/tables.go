@@ -7,6 +7,7 @@ import (
 	"math"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -20,14 +21,6 @@ type Defaults struct {
 	Local  string // of a peer of the server's user without a line; refuse is none
 }
 
-// Bundle is [levels.NAME]: what peers of a level may do whose lines say nothing
-// else. Nil is the level's own default, an empty list nothing.
-type Bundle struct{ Own, See, Talk []string }
-
-// Tenant is [tenants.NAME]: what others may see of its names, and which of
-// theirs it may see.
-type Tenant struct{ Export, Import []string }
-
 // levels are those that a peer can have.
 func levels() []string { return []string{"untrusted", "basic", "trusted", "verified"} }
 
@@ -39,33 +32,50 @@ func (d *Defaults) table() table {
 }
 
 // levelTables are the tables below [levels].
-func levelTables(dst *map[string]Bundle) table {
+func levelTables(dst *map[string]switchboard.Bundle) table {
 	return func(level string) (any, error) {
 		if err := checkLevel(level); err != nil {
 			return nil, err
 		}
-		list := func(field func(*Bundle) *[]string) reader { return readInto(dst, level, field) }
+		list := func(field func(*switchboard.Bundle) *[]string) reader {
+			return readInto(dst, level, field, func(b switchboard.Bundle) error {
+				return checkPolicy(switchboard.PolicyConfig{Bundles: map[string]switchboard.Bundle{level: b}})
+			})
+		}
 		return settings(map[string]any{
-			"own":  list(func(b *Bundle) *[]string { return &b.Own }),
-			"see":  list(func(b *Bundle) *[]string { return &b.See }),
-			"talk": list(func(b *Bundle) *[]string { return &b.Talk }),
+			"own":  list(func(b *switchboard.Bundle) *[]string { return &b.Own }),
+			"see":  list(func(b *switchboard.Bundle) *[]string { return &b.See }),
+			"talk": list(func(b *switchboard.Bundle) *[]string { return &b.Talk }),
 		}), nil
 	}
 }
 
 // tenantTables are the tables below [tenants].
-func tenantTables(dst *map[string]Tenant) table {
-	return func(tenant string) (any, error) {
-		list := func(field func(*Tenant) *[]string) reader { return readInto(dst, tenant, field) }
+func tenantTables(dst *map[string]switchboard.Tenant) table {
+	return func(name string) (any, error) {
+		check := func(t switchboard.Tenant) error {
+			return checkPolicy(switchboard.PolicyConfig{Tenants: map[string]switchboard.Tenant{name: t}})
+		}
+		if err := check(switchboard.Tenant{}); err != nil {
+			return nil, err
+		}
+		list := func(field func(*switchboard.Tenant) *[]string) reader { return readInto(dst, name, field, check) }
 		return settings(map[string]any{
-			"export": list(func(t *Tenant) *[]string { return &t.Export }),
-			"import": list(func(t *Tenant) *[]string { return &t.Import }),
+			"export": list(func(t *switchboard.Tenant) *[]string { return &t.Export }),
+			"import": list(func(t *switchboard.Tenant) *[]string { return &t.Import }),
 		}), nil
 	}
 }
 
-// readInto reads a list of texts into a field of an entry of a map.
-func readInto[T any](dst *map[string]T, key string, field func(*T) *[]string) reader {
+// checkPolicy reports what is wrong with a piece of a policy.
+func checkPolicy(piece switchboard.PolicyConfig) error {
+	_, err := switchboard.NewPolicy(piece)
+	return err
+}
+
+// readInto reads a list of texts into a field of an entry of a map, if check takes
+// the entry.
+func readInto[T any](dst *map[string]T, key string, field func(*T) *[]string, check func(T) error) reader {
 	return func(value any) error {
 		texts, err := readTexts(value, `a list of patterns, such as ["org.example.**"]`)
 		if err != nil {
@@ -77,7 +87,7 @@ func readInto[T any](dst *map[string]T, key string, field func(*T) *[]string) re
 		entry := (*dst)[key]
 		*field(&entry) = texts
 		(*dst)[key] = entry
-		return nil
+		return check(entry)
 	}
 }
 
@@ -88,8 +98,37 @@ func checkLevel(level string) error {
 	return fmt.Errorf("level %.64q: want %s", level, strings.Join(levels(), ", "))
 }
 
-// limitTable is [limits]: the fields of the server's limits, in snake_case.
-func limitTable(l *switchboard.Limits) table { return settings(numbers(reflect.ValueOf(l).Elem())) }
+// limitTable is [limits]: the fields of the server's limits, in snake_case, and
+// [limits.rates] by method.
+func limitTable(l *switchboard.Limits) table {
+	all := numbers(reflect.ValueOf(l).Elem())
+	all["rates"] = table(func(method string) (any, error) {
+		return reader(func(value any) error {
+			rate, err := readRate(value)
+			if err != nil {
+				return err
+			}
+			if l.Rates == nil {
+				l.Rates = make(map[string]switchboard.Rate)
+			}
+			l.Rates[method] = rate
+			return nil
+		}), switchboard.CheckMethod(method)
+	})
+	return settings(all)
+}
+
+// readRate reads a rate as authorized_peers has them, number/seconds.
+func readRate(value any) (switchboard.Rate, error) {
+	text, _ := value.(string)
+	n, seconds, _ := strings.Cut(text, "/")
+	calls, err := strconv.ParseUint(n, 10, 31)
+	per, err2 := strconv.ParseUint(seconds, 10, 17)
+	if err != nil || err2 != nil || calls == 0 || per == 0 {
+		return switchboard.Rate{}, errors.New(`want a number of calls and of seconds, such as "100/60"`)
+	}
+	return switchboard.Rate{N: int(calls), Per: time.Duration(per) * time.Second}, nil
+}
 
 // numbers are the readers of the numbers and times of a struct. A struct in it
 // that is named after its type is a part of it, another a table of its own, such
@@ -120,7 +159,7 @@ func numbers(v reflect.Value) map[string]any {
 // noneAt reports whether a limit may be 0, which is none at all: the library
 // takes a negative number for that.
 func noneAt(key string) bool {
-	return strings.HasPrefix(key, "penalty_") || strings.HasSuffix(key, "_rate")
+	return strings.HasPrefix(key, "penalty_") || key == "connect_rate" || key == "name_hold"
 }
 
 // snake is a Go name as a key of the file.
