@@ -3,6 +3,7 @@ package peersfile
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/cad2f06c/switchboard/internal/policy"
@@ -72,22 +73,28 @@ func (f Files) Redeem(ctx context.Context, now time.Time, invite, peer policy.Ke
 	})
 }
 
-// Finish does the rest of redemptions that were cut off.
-func (f Files) Finish(ctx context.Context, now time.Time) error {
-	return f.locked(ctx, func() error {
-		all, err := f.ReadInvites(now)
-		if err != nil {
+// Finish does the rest of redemptions that were cut off, and says of how many.
+func (f Files) Finish(ctx context.Context, now time.Time) (done int, err error) {
+	all, err := f.ReadInvites(now)
+	if err != nil || !slices.ContainsFunc(all, func(p policy.Peer) bool { return p.Redeemer != policy.Key{} }) {
+		return 0, err // the usual case needs no lock, nor a place to write to
+	}
+	err = f.locked(ctx, func() error {
+		if all, err = f.ReadInvites(now); err != nil {
 			return err
 		}
 		for _, p := range all {
-			if p.Redeemer != (policy.Key{}) {
-				if err := f.finish(now, p); err != nil {
-					return err
-				}
+			if p.Redeemer == (policy.Key{}) {
+				continue
 			}
+			if err := f.finish(now, p); err != nil {
+				return err
+			}
+			done++
 		}
 		return nil
 	})
+	return done, err
 }
 
 // mayAdd refuses a key that has a line, or is revoked.
