@@ -186,12 +186,12 @@ func (s *session) administers(method string) error {
 	return errNoAdmin
 }
 
-// failedOpen counts a connect that came to nothing, and writes it down; what the
-// rules or the registry say of the name is written where they are asked.
+// failedOpen counts a connect that came to nothing, and writes it down; what may
+// has said no to is written already.
 func (s *session) failedOpen(name string, err error) {
 	s.srv.counts.refused(err)
 	switch {
-	case !s.srv.audited(), errors.Is(err, control.NotAllowed), errors.Is(err, control.NotFound):
+	case !s.srv.audited(), errors.Is(err, control.NotAllowed):
 		return
 	}
 	wire := control.ToWire(err)

@@ -78,9 +78,9 @@ func (a *app) showAudit(ctx context.Context, c *client.Client, q client.AuditQue
 		if err != nil {
 			return refused("audit", err)
 		}
-		text := term.JSON(raw)
+		text := string(term.JSON(raw))
 		if !asJSON {
-			if text, err = a.recordLine(raw); err != nil {
+			if text, err = recordLine(raw); err != nil {
 				return err
 			}
 		}
@@ -95,7 +95,7 @@ func (a *app) showAudit(ctx context.Context, c *client.Client, q client.AuditQue
 const auditWidth = 100
 
 // recordLine is a record for people.
-func (a *app) recordLine(raw json.RawMessage) (string, error) {
+func recordLine(raw json.RawMessage) (string, error) {
 	var r audit.Record
 	if err := json.Unmarshal(raw, &r); err != nil {
 		return "", fmt.Errorf("a record of the server: %w", err)
@@ -114,7 +114,7 @@ func (a *app) recordLine(raw json.RawMessage) (string, error) {
 	for _, d := range details(&r) {
 		line += " " + d
 	}
-	return cut(term.Escape(line), auditWidth), nil
+	return clip(term.Escape(line), auditWidth), nil
 }
 
 // details are what a record tells beside time, event and actor, what matters first.
@@ -160,8 +160,8 @@ func details(r *audit.Record) (all []string) {
 	return all
 }
 
-// cut is at most n characters of a text.
-func cut(s string, n int) string {
+// clip is at most n characters of a text.
+func clip(s string, n int) string {
 	if chars := []rune(s); len(chars) > n {
 		return string(chars[:n-1]) + "…"
 	}

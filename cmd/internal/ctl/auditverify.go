@@ -81,11 +81,11 @@ func (a *app) auditVerify(dir, server, headsFile string) error {
 		text += fmt.Sprintf("; %d gaps, %d records missing, as the log itself says", report.Gaps, report.Missing)
 	}
 	if unchecked != "" {
-		text += "\nsignatures were not checked: " + unchecked
+		unchecked = "signatures were not checked: " + unchecked
 	} else {
-		text += fmt.Sprintf("\n%d signed heads; the %d records behind the last are not signed yet", report.Heads, report.Unsigned)
+		unchecked = fmt.Sprintf("%d signed heads; the %d records behind the last are not signed yet", report.Heads, report.Unsigned)
 	}
-	_, err = fmt.Fprintln(a.out, term.Escape(text))
+	_, err = fmt.Fprintf(a.out, "%s\n%s\n", term.Escape(text), term.Escape(unchecked))
 	return err
 }
 
