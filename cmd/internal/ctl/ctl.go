@@ -78,7 +78,7 @@ func newRoot(a *app) *cobra.Command {
 	f.SortFlags = false
 	f.StringVar(&a.address, "address", "", "server `ADDRESS`, as in unix:PATH~shs:KEY or net:HOST:PORT~shs:KEY")
 	f.StringVar(&a.keyFile, "key", "", "secret key `FILE` to log in with (default: $SWITCHBOARD_KEY, then your own)")
-	f.BoolVar(&a.admin, "admin", false, "log in with the server's own key, as its administrator; --key says where it is")
+	f.BoolVar(&a.admin, "admin", false, "log in with the server's own key, as its administrator")
 	f.StringVar(&a.networkKey, "network-key", "", "network `KEY`, base64 of 32 bytes")
 	f.DurationVar(&a.timeout, "timeout", 10*time.Second, "give up after this `TIME`; 0 is never")
 	f.StringVar(&a.mode, "mode", "auto", "`MODE` on Unix sockets: auto, plain or box")
