@@ -20,8 +20,8 @@ const (
 // invitesNew serves invites.new. The server keeps the public half of what it gives
 // out, and nothing else.
 func (s *session) invitesNew(ctx context.Context, a control.InviteArgs) (control.InviteMade, error) {
-	if !s.admin() {
-		return control.InviteMade{}, errNoAdmin
+	if err := s.administers(control.MethodInvitesNew); err != nil {
+		return control.InviteMade{}, err
 	}
 	f, err := s.srv.filesOf()
 	if err != nil {
@@ -58,10 +58,16 @@ func (s *session) invitesNew(ctx context.Context, a control.InviteArgs) (control
 		}
 	}
 	key := invite.Key().Public()
+	texts := make([]string, len(options))
+	for i, o := range options {
+		texts[i] = o.String()
+	}
+	if err := s.mayChange(control.MethodInvitesNew, key, a.Comment, texts...); err != nil {
+		return control.InviteMade{}, err
+	}
 	if err := f.AddInvite(ctx, now, policy.Key(key), a.Comment, options...); err != nil {
 		return control.InviteMade{}, peersError(err)
 	}
-	s.log.Info("invite made", "invite", key, "expires", expires.UTC())
 	return control.InviteMade{Code: invite.Code(), Key: key, Expires: expires.UnixMilli()}, nil
 }
 
@@ -80,8 +86,8 @@ func (s *Server) ourAddresses(text string) error {
 }
 
 func (s *session) invitesList(context.Context, control.NoArgs) (control.Invites, error) {
-	if !s.admin() {
-		return control.Invites{}, errNoAdmin
+	if err := s.administers(control.MethodInvitesList); err != nil {
+		return control.Invites{}, err
 	}
 	f, err := s.srv.filesOf()
 	if err != nil {
@@ -99,8 +105,8 @@ func (s *session) invitesList(context.Context, control.NoArgs) (control.Invites,
 }
 
 func (s *session) invitesRemove(ctx context.Context, a control.PeerArgs) (bool, error) {
-	if !s.admin() {
-		return false, errNoAdmin
+	if err := s.mayChange(control.MethodInvitesRemove, a.Key, ""); err != nil {
+		return false, err
 	}
 	f, err := s.srv.filesOf()
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"strings"
 
+	"github.com/cad2f06c/switchboard/internal/audit"
 	"github.com/cad2f06c/switchboard/internal/control"
 	"github.com/cad2f06c/switchboard/internal/policy"
 	"github.com/cad2f06c/switchboard/muxrpc"
@@ -17,9 +18,9 @@ import (
 var enrolment = map[string]method{
 	control.MethodPeersList:     onDisk((*session).peersList),
 	control.MethodPeersShow:     onDisk((*session).peersShow),
-	control.MethodPeersAdd:      onDisk(peersEdit(policy.Add)),
-	control.MethodPeersSet:      onDisk(peersEdit(policy.Set)),
-	control.MethodPeersRemove:   onDisk(peersEdit(policy.Remove)),
+	control.MethodPeersAdd:      onDisk(peersEdit(control.MethodPeersAdd, policy.Add)),
+	control.MethodPeersSet:      onDisk(peersEdit(control.MethodPeersSet, policy.Set)),
+	control.MethodPeersRemove:   onDisk(peersEdit(control.MethodPeersRemove, policy.Remove)),
 	control.MethodPeersRevoke:   onDisk((*session).peersRevoke),
 	control.MethodPeersRotate:   onDisk((*session).peersRotate),
 	control.MethodPolicyExplain: onDisk((*session).explain),
@@ -60,25 +61,41 @@ func onDisk[A, R any, P interface {
 }
 
 // peersEdit serves peers.add, peers.set and peers.remove.
-func peersEdit(action policy.Action) func(*session, context.Context, control.PeerArgs) (bool, error) {
+func peersEdit(name string, action policy.Action) func(*session, context.Context, control.PeerArgs) (bool, error) {
 	return func(s *session, ctx context.Context, a control.PeerArgs) (bool, error) {
-		if !s.admin() {
-			return false, errNoAdmin
+		if err := s.mayChange(name, a.Key, a.Comment, a.Options...); err != nil {
+			return false, err
 		}
 		err := s.srv.editPeers(ctx, action, a)
 		return err == nil, err
 	}
 }
 
+// mayChange refuses a change by somebody who is no administrator, and writes one by
+// an administrator down before it is made.
+func (s *session) mayChange(name string, key shs.PublicKey, comment string, options ...string) error {
+	if err := s.administers(name); err != nil {
+		return err
+	}
+	e := audit.Event{Event: name, Peer: key.String(), Reason: tame(comment)}
+	if len(options) > 0 {
+		e.Attrs = map[string]string{"options": tame(strings.Join(options, " "))}
+	}
+	return s.commit(e)
+}
+
 func (s *session) peersRevoke(ctx context.Context, a control.PeerArgs) (bool, error) {
-	if !s.admin() {
-		return false, errNoAdmin
+	if err := s.mayChange(control.MethodPeersRevoke, a.Key, a.Comment); err != nil {
+		return false, err
 	}
 	err := s.srv.revoke(ctx, a)
 	return err == nil, err
 }
 
 func (s *session) peersRotate(ctx context.Context, a control.RotateArgs) (control.RotateResult, error) {
+	if err := s.commit(audit.Event{Event: control.MethodPeersRotate, Peer: a.Key.String()}); err != nil {
+		return control.RotateResult{}, err
+	}
 	return s.srv.rotate(ctx, s.key, a)
 }
 
@@ -91,8 +108,8 @@ func (s *session) noRedeem(context.Context, control.RedeemArgs) (bool, error) {
 const maxPeers = 1000
 
 func (s *session) peersList(_ context.Context, a control.PeersListArgs) (control.PeersList, error) {
-	if !s.admin() {
-		return control.PeersList{}, errNoAdmin
+	if err := s.administers(control.MethodPeersList); err != nil {
+		return control.PeersList{}, err
 	}
 	f, err := s.srv.filesOf()
 	if err != nil {
@@ -123,8 +140,8 @@ func (s *session) peersList(_ context.Context, a control.PeersListArgs) (control
 
 // peersShow serves peers.show: the line of a key, and what the rules in force say.
 func (s *session) peersShow(_ context.Context, a control.PeerArgs) (control.PeerShow, error) {
-	if !s.admin() {
-		return control.PeerShow{}, errNoAdmin
+	if err := s.administers(control.MethodPeersShow); err != nil {
+		return control.PeerShow{}, err
 	}
 	f, err := s.srv.filesOf()
 	if err != nil {
@@ -170,8 +187,8 @@ func peerInfo(p policy.Peer) control.PeerInfo {
 
 // explain serves policy.explain.
 func (s *session) explain(_ context.Context, a control.ExplainArgs) (control.Explanation, error) {
-	if !s.admin() {
-		return control.Explanation{}, errNoAdmin
+	if err := s.administers(control.MethodPolicyExplain); err != nil {
+		return control.Explanation{}, err
 	}
 	if a.Key.IsZero() {
 		return control.Explanation{}, errNoKey

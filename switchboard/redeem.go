@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/cad2f06c/switchboard/internal/audit"
 	"github.com/cad2f06c/switchboard/internal/control"
 	"github.com/cad2f06c/switchboard/internal/peersfile"
 	"github.com/cad2f06c/switchboard/internal/policy"
@@ -103,6 +104,7 @@ func (s *Server) redeemCall(ctx context.Context, invite shs.PublicKey, p muxrpc.
 	case a.Key == invite || a.Key == s.key:
 		return key, control.BadRequest.With("the key must be one of your own")
 	}
+	s.note(audit.Event{Event: control.MethodInviteRedeem, Actor: invite.String(), Peer: a.Key.String(), Source: from.String()})
 	return a.Key, s.redeem(ctx, invite, a.Key)
 }
 

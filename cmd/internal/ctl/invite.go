@@ -177,32 +177,37 @@ func (a *app) inviteAccept(ctx context.Context, code, file string, force bool) e
 	}
 	ctx, cancel := a.limit(ctx)
 	defer cancel()
-	if err := a.redeem(ctx, code, invite, key); err != nil {
+	now, err := a.redeem(ctx, code, invite, key)
+	if err != nil {
 		return err
 	}
 	if err := writeAddress(file, invite.Address); err != nil {
 		return fmt.Errorf("the key is entered, and the address cannot be written: %w; it is %s", err, invite.Address)
 	}
-	fmt.Fprintf(a.log, "sbctl: %s is entered; the server's address is in %s\n", key.Public(), term.Escape(file))
+	what := "is entered"
+	if !now {
+		what = "is admitted already"
+	}
+	fmt.Fprintf(a.log, "sbctl: %s %s; the server's address is in %s\n", key.Public(), what, term.Escape(file))
 	_, err = fmt.Fprintln(a.out, term.Escape(invite.Address))
 	return err
 }
 
-// redeem uses a code. One that is used up may have been so by ourselves, before a
-// connection broke: then we can log in.
-func (a *app) redeem(ctx context.Context, code string, invite client.Invite, key shs.PrivateKey) error {
-	_, err := client.Redeem(ctx, code, client.Config{Key: key})
+// redeem uses a code, and reports whether it did. One that is used up may have been
+// so by ourselves, before a connection broke: then we can log in.
+func (a *app) redeem(ctx context.Context, code string, invite client.Invite, key shs.PrivateKey) (now bool, err error) {
+	_, err = client.Redeem(ctx, code, client.Config{Key: key})
 	if !errors.Is(err, client.ErrInviteRefused) {
 		if _, answered := asClientError(err); err != nil && !answered && ctx.Err() == nil {
-			return failure{exitNoServer, err}
+			return false, failure{exitNoServer, err}
 		}
-		return aboutRedeem(err)
+		return true, aboutRedeem(err)
 	}
 	c, lerr := client.Dial(ctx, client.Config{Address: invite.Address, NetworkKey: invite.NetworkKey, Key: key, NoReconnect: true})
 	if lerr != nil {
-		return failure{exitNotFound, err}
+		return false, failure{exitNotFound, err}
 	}
-	return c.Close()
+	return false, c.Close()
 }
 
 func aboutRedeem(err error) error {
