@@ -44,9 +44,15 @@ func (c *Client) outlive(s *session) error {
 	select {
 	case <-s.ctx.Done():
 	case <-s.away:
-		// Nothing new may begin here; what has begun may end.
+		// Nothing new may begin here; what has begun may end. When that is so
+		// the server knows best: a channel that moves needs both its sessions
+		// longer than this end does.
 		c.withdraw(s, errGoAway)
-		s.drain()
+		select {
+		case <-s.ctx.Done():
+		case <-s.farewell():
+			s.drain()
+		}
 	}
 	cause := context.Cause(s.ctx)
 	if cause == nil {

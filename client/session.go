@@ -192,6 +192,15 @@ func (s *session) awaitOver(ctx context.Context, d time.Duration) bool {
 // or by yamux's go-away.
 func (s *session) goingAway() { s.leave.Do(func() { close(s.away) }) }
 
+// farewell returns a channel that is closed by yamux's go-away; without yamux
+// there is none, and the server's goodbye is the end.
+func (s *session) farewell() <-chan struct{} {
+	if s.mux == nil {
+		return nil
+	}
+	return s.mux.RemoteGoAway()
+}
+
 // drain waits until no channel needs the session any more.
 func (s *session) drain() {
 	s.mu.Lock()

@@ -138,6 +138,7 @@ func TestPenaltyRunsOut(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		must(t, h.login(s.from(t, "192.0.2.1"), 1))
+		synctest.Wait()
 		counts := h.srv.AdmissionCounts()
 		if counts["failed_auth"] != 4 || counts["refused_penalty"] != 19 || counts["logged_in"] != 20 {
 			t.Errorf("counts %v", counts)
@@ -193,6 +194,7 @@ func TestSessionsOfSource(t *testing.T) {
 		first.Close()
 		synctest.Wait()
 		must(t, h.login(s.from(t, "192.0.2.1"), 1))
+		synctest.Wait()
 		if counts := h.srv.AdmissionCounts(); counts["refused_sessions"] != 10 || h.srv.Barred() != 0 {
 			t.Errorf("counts %v, barred %d", counts, h.srv.Barred())
 		}
@@ -259,6 +261,7 @@ func TestAcceptScarce(t *testing.T) {
 		if took := time.Since(began); took < 45*time.Second || took > 60*time.Second {
 			t.Errorf("the first login after %v", took)
 		}
+		synctest.Wait()
 		if counts := h.srv.AdmissionCounts(); counts["scarce"] != 60 || counts["shed"] != 2 {
 			t.Errorf("counts %v", counts)
 		}

@@ -154,8 +154,8 @@ func (k *keyBooks) paid(now time.Time) bool {
 func (b *books) spend(key shs.PublicKey, method string, now time.Time) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.stopping {
-		return control.ShuttingDown
+	if b.stopping && method != control.MethodChannelMoved && method != control.MethodChannelClosed {
+		return control.ShuttingDown // but a move that has begun may end
 	}
 	k := b.keys[key]
 	b.meterLocked(key, k, method, now)

@@ -48,19 +48,6 @@ func (s *session) beginRightsLocked() {
 	s.srv.gradeLocked(s.srv.keys[s.key], r)
 }
 
-// levelOf is the level of a key wherever it comes from. It fails if it may not
-// come.
-func (r *rules) levelOf(key shs.PublicKey) (policy.Level, error) {
-	g, err := r.policy.Authenticate(key, policy.Far)
-	if err != nil {
-		g, err = r.policy.Authenticate(key, policy.Local)
-	}
-	if err != nil {
-		return 0, err
-	}
-	return g.Level(), nil
-}
-
 // may is the one way from rights to a decision.
 func (r *rights) may(v policy.Verb, o policy.Object) bool {
 	return r.grant != nil && r.rules.policy.Authorize(r.grant, v, o).Allowed

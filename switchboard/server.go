@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/cad2f06c/switchboard/channel"
+	"github.com/cad2f06c/switchboard/internal/policy"
 	"github.com/cad2f06c/switchboard/shs"
 )
 
@@ -78,7 +79,7 @@ func New(cfg Config) (*Server, error) {
 	s.books.alarm = s.raise
 	s.books.moved.over = s.noteForgotten
 	if cfg.Policy == nil {
-		cfg.Policy = trustAll(cfg.Authorized)
+		cfg.Policy = &Policy{cfg: policy.Defaults()}
 	}
 	made, err := cfg.Policy.bind(s.key)
 	if err != nil {

@@ -55,9 +55,6 @@ type Config struct {
 	// from many goroutines, and not while a lock of the Server is held. Nil: after a
 	// change of Peers the Server reads these files by itself.
 	Reload func(context.Context) error
-	// Authorized is a Policy of trusted keys, if that is nil. It goes when its last
-	// user does.
-	Authorized map[shs.PublicKey]string
 	// Version is what whoami reports as the server's version.
 	Version string
 	// Limits bound what peers may hold; zero fields take the defaults.
@@ -87,8 +84,10 @@ type Config struct {
 // Limits are the bounds on what a peer may hold (PROTOCOL.md §8). A zero
 // field takes the default in brackets.
 type Limits struct {
-	Admission       Admission
-	Sessions        int // of all peers together [4096, or a third of the descriptors but 64 if that is less]; over it a login is refused
+	// Admission is of connections that have not logged in, and of their sources.
+	Admission Admission
+
+	Sessions        int // of all peers together [4096, or a third of the descriptors beyond 64 if that is less]; over it a login is refused
 	SessionsPerKey  int // [64]; over it a login is refused
 	Lanes           int // per session, both directions [1024]; over it a yamux stream is reset
 	Calls           int // calls and streams in flight per session [64]; over it busy

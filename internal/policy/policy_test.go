@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/cad2f06c/switchboard/internal/policy"
@@ -135,6 +136,25 @@ func TestMatrix(t *testing.T) {
 			asks{policy.Verb(v), policy.Object{Name: row.name}, reason == "", rule, reason}.check(t, p, g)
 		}
 		asks{policy.Admin, policy.Object{Name: row.name}, false, "no rule", "no_rule"}.check(t, p, g)
+	}
+}
+
+// Each of many patterns is found among its neighbours, and nothing between them.
+func TestManyPatterns(t *testing.T) {
+	var list []string
+	for i := range 300 {
+		list = append(list, fmt.Sprintf("org.n%d", 3*i), fmt.Sprintf("org.m%03d.**", 3*i))
+	}
+	p := listed(t, line(1, "talk="+strings.Join(list[:300], ","))+line(2, "talk="+strings.Join(list[300:], ",")))
+	low, high := admit(t, p, key(1), policy.Far), admit(t, p, key(2), policy.Far)
+	for i := range 900 {
+		for g, mine := range map[*policy.Grant]bool{low: i < 450, high: i >= 450} {
+			for _, text := range []string{fmt.Sprintf("org.n%d", i), fmt.Sprintf("org.m%03d.x", i)} {
+				if got, want := p.Authorize(g, policy.Talk, object(t, text)).Allowed, mine && i%3 == 0; got != want {
+					t.Errorf("%s by %s: %v", text, g.Rule(), got)
+				}
+			}
+		}
 	}
 }
 

@@ -183,6 +183,12 @@ func TestAlarm(t *testing.T) {
 	if raised != 2 {
 		t.Errorf("a second flood: %d alarms, want 2", raised)
 	}
+	for i := range 500 {
+		note(800_000 + i*1190) // 50 and 51 in turns
+	}
+	if raised != 3 {
+		t.Errorf("a rate at the limit: %d alarms, want 3", raised)
+	}
 }
 
 // a scripted 30 a minute reads as 30 from the first full minute on.
@@ -206,6 +212,17 @@ func TestWindowSteady(t *testing.T) {
 	}
 	if got := w.Count(at(last + 60_000)); got != 0 {
 		t.Errorf("a minute after the last: %d, want none", got)
+	}
+}
+
+// Ten a second are more than are kept one by one.
+func TestWindowDense(t *testing.T) {
+	var w policy.Window
+	for i := range 3000 {
+		w.Add(at(100*i), 1)
+		if got, most := w.Count(at(100*i)), min(i+1, 600); got > most || got < most-5 {
+			t.Fatalf("after %d ms: %d, want %d, or 5 less", 100*i, got, most)
+		}
 	}
 }
 

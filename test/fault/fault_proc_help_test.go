@@ -145,6 +145,7 @@ type daemon struct {
 	netns   string   // network namespace; "" is that of the test
 	files   int      // descriptors that it may have; 0 is as many as the test
 	args    []string // more of them
+	env     []string // more of it
 	cmd     *exec.Cmd
 	drained chan struct{} // closed when stdout has ended
 }
@@ -159,7 +160,7 @@ func newDaemon(t testing.TB, authorized ...shs.PublicKey) *daemon {
 		d.port = "0"
 		var list strings.Builder
 		for _, k := range authorized {
-			fmt.Fprintln(&list, k)
+			fmt.Fprintln(&list, k, "level=trusted")
 		}
 		must(t, os.WriteFile(dir+"/authorized_peers", []byte(list.String()), 0o600))
 	}
@@ -187,6 +188,7 @@ func (d *daemon) command() *exec.Cmd {
 		limit(cmd, d.files)
 	}
 	inNetns(cmd, d.netns)
+	cmd.Env = append(cmd.Env, d.env...)
 	return cmd
 }
 

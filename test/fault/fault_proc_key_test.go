@@ -254,9 +254,9 @@ func TestF61NoTCPWithoutList(t *testing.T) {
 	}
 	stranger := shs.GenerateKey()
 	for name, list := range map[string]string{
-		"a rule that is not enforced": stranger.Public().String() + " own=org.example.**\n",
-		"garbage":                     "everybody\n",
-		"a key twice":                 strings.Repeat(stranger.Public().String()+"\n", 2),
+		"an unknown rule": stranger.Public().String() + " owns=org.example.**\n",
+		"garbage":         "everybody\n",
+		"a key twice":     strings.Repeat(stranger.Public().String()+"\n", 2),
 	} {
 		must(t, os.WriteFile(home+"/list", []byte(list), 0o644))
 		got := run(t, asUser(command(t, home, "switchboard", "--listen", "net:127.0.0.1:"+port, "--key", home+"/server.key", "--authorized-peers", home+"/list")))

@@ -153,7 +153,7 @@ func (a *Agent) Login(args LoginArgs, state *LoginState) error {
 			tries := 0
 			for err = errors.New("none"); err != nil && ctx.Err() == nil && (tries == 0 || !args.Once); tries++ {
 				if tries > 0 {
-					<-time.After(20 * time.Millisecond)
+					<-time.After(100 * time.Millisecond) // less often than a source may
 				}
 				err = loginOnce(ctx, args)
 			}

@@ -51,15 +51,19 @@ func limits() switchboard.Limits {
 }
 
 // Raised names the limits that are not the server's defaults, with their values.
-func Raised() string {
-	var all []string
-	v := reflect.ValueOf(limits())
+func Raised() string { return strings.Join(raised(reflect.ValueOf(limits())), ", ") }
+
+func raised(v reflect.Value) (all []string) {
 	for i := range v.NumField() {
-		if f := v.Field(i); !f.IsZero() {
+		switch f := v.Field(i); {
+		case f.IsZero():
+		case f.Kind() == reflect.Struct:
+			all = append(all, raised(f)...)
+		default:
 			all = append(all, fmt.Sprintf("%s %v", v.Type().Field(i).Name, f))
 		}
 	}
-	return strings.Join(all, ", ")
+	return all
 }
 
 // Serve runs a server until ctx ends, on a Unix socket in dir and, with tcp, on a
