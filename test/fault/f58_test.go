@@ -41,7 +41,7 @@ func TestF58KilledWhileSaving(t *testing.T) {
 			for all.step(ctx, d, c) == nil {
 			}
 		}()
-		time.Sleep(time.Duration(rand.IntN(80_000)) * time.Microsecond)
+		<-time.After(time.Duration(rand.IntN(80_000)) * time.Microsecond)
 		d.kill()
 		<-done
 		stop()
