@@ -85,7 +85,7 @@ func newRoot(a *app) *cobra.Command {
 	f.BoolVar(&a.singleLane, "single-lane", false, "do without yamux: a connection for each channel")
 	root.AddCommand(
 		newList(a), newWatch(a), newInfo(a), newWait(a), newWhoAmI(a), newPing(a),
-		newChannels(a), newSessions(a), newStats(a), newAudit(a), newRates(a), newAdmin(a), newConnect(a), newExpose(a), newForward(a), newCall(a), newKey(a), newPeers(a), newPolicy(a), newInvite(a), newVersion(a),
+		newChannels(a), newSessions(a), newStats(a), newAudit(a), newRates(a), newAdmin(a), newDoctor(a), newConnect(a), newExpose(a), newForward(a), newCall(a), newKey(a), newPeers(a), newPolicy(a), newInvite(a), newVersion(a),
 	)
 	return root
 }
