@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/cad2f06c/switchboard/internal/audit"
@@ -203,7 +204,12 @@ func (s *session) failedOpen(name string, err error) {
 }
 
 // ReloadFailed writes down that a new configuration or policy was refused. Why is
-// what the reload was for.
+// what the reload was for. What err quotes is left out: it may be a secret that
+// stands in the wrong place.
 func (s *Server) ReloadFailed(why string, err error) {
-	s.note(audit.Event{Event: evReloadFailed, Reason: err.Error(), Attrs: map[string]string{"why": why}})
+	parts := strings.Split(err.Error(), `"`)
+	for i := 1; i < len(parts); i += 2 {
+		parts[i] = "…"
+	}
+	s.note(audit.Event{Event: evReloadFailed, Reason: strings.Join(parts, `"`), Attrs: map[string]string{"why": why}})
 }

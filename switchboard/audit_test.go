@@ -305,8 +305,8 @@ func TestPolicyChangesAreWritten(t *testing.T) {
 		if fmt.Sprint(got) != fmt.Sprint(want) {
 			t.Errorf("got %v, want %v", got, want)
 		}
-		h.srv.ReloadFailed("a test", errors.New("peers:7: no key"))
-		if r := h.one(`{"event":"reload_failed"}`); r.Reason != "peers:7: no key" {
+		h.srv.ReloadFailed("a test", errors.New(`conf:7: want a text, not "s3cret"`))
+		if r := h.one(`{"event":"reload_failed"}`); r.Reason != `conf:7: want a text, not "…"` {
 			t.Errorf("got %+v", r)
 		}
 	})
