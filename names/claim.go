@@ -10,7 +10,8 @@ import (
 // first line that holds (PROTOCOL.md §5):
 //
 //	n is reserved                                → ErrReserved
-//	nobody owns n, and it is held for another key → ErrTaken
+//	nobody owns n, and it is held for another key
+//	  (not opt.From, nor below)                   → ErrTaken
 //	nobody owns n                                → owner; a full key: ErrQuota
 //	the session owns n                           → owner, same epoch; flags replaced, info too if given
 //	opt.Replace, and the owner yields or has the
@@ -36,10 +37,10 @@ func (r *Registry) Claim(now time.Time, o Owner, n Name, opt Options) (Result, [
 	rec := r.names[n]
 	switch {
 	case rec == nil:
-		return r.claimFree(now, n, mine)
+		return r.claimFree(now, n, mine, opt.From)
 	case rec.owner.Session == o.Session:
 		return r.reclaim(now, rec, mine)
-	case opt.Replace && (rec.owner.yield || rec.owner.Key == o.Key):
+	case opt.Replace && (rec.owner.yield || rec.owner.Key == o.Key || opt.inherits(rec.owner.Key)):
 		return r.replace(now, rec, mine)
 	case opt.Queue:
 		return r.wait(rec, mine)
@@ -49,9 +50,12 @@ func (r *Registry) Claim(now time.Time, o Owner, n Name, opt Options) (Result, [
 	}
 }
 
+// inherits reports whether the claimant's key has taken the place of another.
+func (o *Options) inherits(key [32]byte) bool { return o.From != [32]byte{} && o.From == key }
+
 // claimFree gives a name that nobody owns.
-func (r *Registry) claimFree(now time.Time, n Name, mine claim) (Result, []Change, error) {
-	if r.holds.refuses(n, mine.Key) {
+func (r *Registry) claimFree(now time.Time, n Name, mine claim, from [32]byte) (Result, []Change, error) {
+	if r.holds.refuses(n, mine.Key) && r.holds.refuses(n, from) {
 		return Result{}, nil, ErrTaken
 	}
 	if r.keys.total(mine.Key) >= r.limits.NamesPerKey {

@@ -38,10 +38,13 @@ type Owner struct {
 
 // Options of a claim.
 type Options struct {
-	Queue   bool   // wait if the name is owned; as the owner: wait when replaced
-	Replace bool   // take the name from an owner that yields or has the same key; now, or not at all
-	Yield   bool   // as the owner: let anybody take the name with Replace
-	Info    []byte // published with the name, ≤ 4 KiB JSON (the caller checks); nil: not given. It is copied
+	Queue   bool // wait if the name is owned; as the owner: wait when replaced
+	Replace bool // take the name from an owner that yields or has the same key; now, or not at all
+	Yield   bool // as the owner: let anybody take the name with Replace
+	// From is a key of which the claimant's has taken the place: what may be done as
+	// another session of the same key may be done as one of that. Zero: none.
+	From [32]byte
+	Info []byte // published with the name, ≤ 4 KiB JSON (the caller checks); nil: not given. It is copied
 }
 
 // Entry is one owned name as it is published. An Entry is never changed once it

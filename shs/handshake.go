@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
@@ -16,7 +17,8 @@ import (
 var (
 	errNoKey    = errors.New("shs: Config.Key is not set")
 	errOtherKey = errors.New("shs: Config.Prepared is of another key")
-	errSameKey  = errors.New("shs: Config.PlainKey is the key of box mode")
+	errSameKey  = errors.New("shs: two of Config.NetworkKey, PlainKey and PurposeKey are the same")
+	errPurpose  = errors.New("shs: Config.PurposeKey goes with AuthorizePurpose, at a server")
 )
 
 // Handshake runs the handshake, once; later calls return its result. If ctx
@@ -130,14 +132,15 @@ func (c *Conn) shake() (*shs1.Session, error) {
 	default:
 		inner.Networks = [][32]byte{network, cfg.PlainKey}
 	}
+	if err := c.addPurpose(inner); err != nil {
+		return nil, err
+	}
 	if c.client {
 		var session *shs1.Session
 		err := aside(func() (err error) { session, err = shs1.Client(c.raw, inner); return err })
 		return session, err
 	}
-	if cfg.Authorize != nil {
-		inner.Authorize = func(client [32]byte, i int) error { return cfg.Authorize(client, c.modeOf(i)) }
-	}
+	inner.Authorize = c.authorize
 	inner.Work = func(message int, do func() error) error {
 		if cfg.Work == nil {
 			return aside(do)
@@ -147,9 +150,45 @@ func (c *Conn) shake() (*shs1.Session, error) {
 	return shs1.Server(c.raw, inner)
 }
 
+// addPurpose puts a server's purpose key behind the keys of logins.
+func (c *Conn) addPurpose(inner *shs1.Config) error {
+	key := c.cfg.PurposeKey
+	switch {
+	case key.IsZero() != (c.cfg.AuthorizePurpose == nil), c.client && !key.IsZero():
+		return errPurpose
+	case key.IsZero():
+		return nil
+	case slices.Contains(inner.Networks, [32]byte(key)):
+		return errSameKey
+	}
+	inner.Networks = append(inner.Networks, key)
+	return nil
+}
+
+// isPurpose tells by the index of the network key in shake whether that is the
+// purpose key.
+func (c *Conn) isPurpose(network int) bool {
+	logins := 1
+	if !c.cfg.PlainKey.IsZero() && !c.client {
+		logins = 2
+	}
+	return network == logins
+}
+
+// authorize asks whoever decides on a handshake under a network key.
+func (c *Conn) authorize(client [32]byte, network int) error {
+	switch {
+	case c.isPurpose(network):
+		return c.cfg.AuthorizePurpose(client)
+	case c.cfg.Authorize != nil:
+		return c.cfg.Authorize(client, c.modeOf(network))
+	}
+	return nil
+}
+
 // modeOf tells the mode by the index of the network key in shake.
 func (c *Conn) modeOf(network int) Mode {
-	if network == 1 || c.client && !c.cfg.PlainKey.IsZero() {
+	if network == 1 && !c.isPurpose(network) || c.client && !c.cfg.PlainKey.IsZero() {
 		return Plain
 	}
 	return Box
@@ -157,7 +196,7 @@ func (c *Conn) modeOf(network int) Mode {
 
 // establish makes both halves out of the outcome.
 func (c *Conn) establish(s *shs1.Session) {
-	c.remote, c.mode = s.Remote, c.modeOf(s.Network)
+	c.remote, c.mode, c.other = s.Remote, c.modeOf(s.Network), c.isPurpose(s.Network)
 	if c.mode == Plain {
 		c.in = newReader(c.raw, new(plainReader))
 		c.out = newWriter(c.raw, plainWriter{})

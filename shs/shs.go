@@ -103,6 +103,11 @@ type Config struct {
 	// box only. A client that sets it uses plain and nothing else; a server
 	// accepts plain under it as well as box.
 	PlainKey NetworkKey
+	// PurposeKey, at a server, is one more key under which it accepts box mode, for
+	// connections that are no logins; zero means none. AuthorizePurpose, which must be
+	// set with it, decides on these in place of Authorize: see Conn.Purpose.
+	PurposeKey       NetworkKey
+	AuthorizePurpose func(client PublicKey) error
 	// Work, at a server, bounds how many handshakes compute at once: it runs do,
 	// which is the curve arithmetic, and the Authorize, that a message of the
 	// client asks for: 1, its hello, which is under a key of ours, or 3, its proof.

@@ -32,7 +32,8 @@ type admission struct {
 	began  time.Time
 	work   chan struct{} // who does the arithmetic of a handshake has put one in
 	tally  tally
-	lines  lineRate // about single connections
+	barred func(src source, why outcome, d time.Duration) // hears of sources that are barred; nil: nobody
+	lines  lineRate                                       // about single connections
 	alarms lineRate
 
 	mu      sync.Mutex
@@ -120,6 +121,9 @@ func (a *admission) panicked(src source) {
 
 func (a *admission) sayBarred(src source, why outcome, d time.Duration) {
 	if d > 0 {
+		if a.barred != nil {
+			a.barred(src, why, d)
+		}
 		a.say(&a.alarms, "source barred", "source", src.String(), "for", d.Round(time.Second), "reason", why.Error())
 	}
 }

@@ -59,6 +59,7 @@ func (s *session) tryConnect(lane *mux.Stream, req int32, c call, by *mux.Batch)
 	target, f, free, err := s.tryReserve(c)
 	if err != nil {
 		s.log.Debug("connect refused", "to", c.args.To, "err", err)
+		s.failedOpen(c.args.To, err)
 		s.spawn(func() { refuse(lane, req, err) })
 		return true
 	}
@@ -94,6 +95,7 @@ func (s *session) tryConnect(lane *mux.Stream, req int32, c call, by *mux.Batch)
 		s.srv.unreserve(target, s.key)
 		reserved = false
 		if err != nil {
+			s.failedOpen(c.args.To, err)
 			s.spawn(func() { refuse(lane, req, err) })
 		}
 		return err != nil
@@ -203,5 +205,6 @@ func (a *attempt) giveUp(err error) {
 		return
 	}
 	a.s.log.Debug("connect refused", "to", a.link.name, "channel", a.link.id.String(), "err", err)
+	a.s.failedOpen(a.link.name, err)
 	refuse(a.lane, a.req, err)
 }

@@ -32,6 +32,8 @@ type books struct {
 	total    int     // admitted logins
 	stopping bool
 
+	alarm func(key shs.PublicKey, word string, n int) // hears of keys that call very often; nil: nobody
+
 	roll roll // the registry's names as a list shows them; has a lock of its own
 
 	rules  atomic.Pointer[rules] // changed with mu held, and with it the rights of all sessions

@@ -33,6 +33,7 @@ type call struct {
 func (s *session) serveConnect(lane channel.Lane, req int32, args []json.RawMessage) {
 	c, err := s.parseConnect(args)
 	if err != nil {
+		s.srv.counts.refused(err)
 		refuse(lane, req, err)
 		return
 	}
@@ -66,6 +67,7 @@ func (s *session) connect(lane channel.Lane, req int32, c call) {
 	} else if err != errCallerGone {
 		defer l.over()
 		s.log.Debug("connect refused", "to", c.args.To, "channel", l.id.String(), "err", err)
+		s.failedOpen(c.args.To, err)
 		l.cancel(err)
 		l.abortCallee()
 		refuse(lane, req, err)
@@ -80,7 +82,9 @@ func (s *session) connect(lane channel.Lane, req int32, c call) {
 // lanes at once: their sessions do the rest.
 func (l *link) relay() {
 	began := time.Now()
+	l.noteOpen()
 	over := func(err error) {
+		l.noteClose(began, err)
 		l.over()
 		if l.caller.log.Enabled(l.caller.ctx, slog.LevelDebug) {
 			in, out := l.pipe.Counts()
@@ -151,7 +155,7 @@ func (l *link) abortCallee() {
 // parseConnect checks what can be checked without the registry.
 func (s *session) parseConnect(args []json.RawMessage) (call, error) {
 	c := call{timeout: control.DefaultTimeoutMS * time.Millisecond}
-	if err := s.srv.spend(s.key, control.MethodConnect, time.Now()); err != nil {
+	if err := s.spend(control.MethodConnect); err != nil {
 		return c, err
 	}
 	if err := control.Decode(args, &c.args); err != nil {

@@ -5,9 +5,11 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
+	"github.com/cad2f06c/switchboard/internal/audit"
 	"github.com/cad2f06c/switchboard/internal/control"
 	"github.com/cad2f06c/switchboard/muxrpc"
 )
@@ -24,6 +26,7 @@ func (s *Server) drain(life context.Context) {
 	began := time.Now()
 	s.mu.Lock()
 	s.stopping = true
+	close(s.quit)
 	sessions := slices.Collect(maps.Values(s.sessions))
 	links := slices.Collect(maps.Values(s.links))
 	slices.SortFunc(links, func(a, b *link) int { // session by session, those with few channels first
@@ -33,6 +36,7 @@ func (s *Server) drain(life context.Context) {
 		w.endLocked(control.ShuttingDown)
 	}
 	s.mu.Unlock()
+	s.note(audit.Event{Event: evShuttingDown, N: uint64(len(links)), Attrs: map[string]string{"sessions": strconv.Itoa(len(sessions))}})
 	s.log.Info("stopping", "sessions", len(sessions), "channels", len(links), "drain", s.cfg.DrainTimeout)
 	s.adm.close()
 	grace, cancel := context.WithDeadline(life, began.Add(s.cfg.DrainTimeout))

@@ -15,6 +15,10 @@ type Health struct {
 	Sessions int
 	Relayed  int // open channels that go over the server
 	Direct   int // that have moved to direct links
+
+	// Degraded is why not all is done that should be, if it is not: the audit log
+	// cannot be written. Channels go on; changes by administrators are refused.
+	Degraded error
 }
 
 // ErrNotServing says that Serve does not run, or not yet.
@@ -39,6 +43,7 @@ func (s *Server) Health(ctx context.Context) (Health, error) {
 	})
 	select {
 	case h := <-answer:
+		h.Degraded = s.degraded()
 		return h, nil
 	case <-ctx.Done():
 		return Health{}, fmt.Errorf("the books do not answer: %w", ctx.Err())

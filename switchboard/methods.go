@@ -19,7 +19,7 @@ type method struct {
 }
 
 // methods are the calls of a control lane (PROTOCOL.md §5).
-var methods = map[string]method{
+var methods = withEnrolment(map[string]method{
 	control.MethodWhoAmI:  async((*session).whoami, control.AppendWhoAmI),
 	control.MethodPing:    async((*session).ping, appendTime),
 	control.MethodClaim:   async((*session).claim, control.AppendClaimResult),
@@ -34,8 +34,15 @@ var methods = map[string]method{
 	control.MethodChannelClosed: async((*session).endClosed, control.AppendJSON),
 	control.MethodChannelAdopt:  async((*session).adopt, control.AppendJSON),
 	control.MethodChannelsList:  async((*session).channels, control.AppendJSON),
-	control.MethodChannelsClose: async((*session).closeChannel, control.AppendJSON),
-}
+	control.MethodChannelsClose: slow((*session).closeChannel),
+
+	control.MethodSessionsList:  async((*session).listSessions, control.AppendJSON),
+	control.MethodSessionsClose: slow((*session).closeSession),
+	control.MethodStats:         async((*session).stats, control.AppendJSON),
+	control.MethodRates:         async((*session).rates, control.AppendJSON),
+	control.MethodReload:        slow((*session).reload),
+	control.MethodAuditTail:     {kind: "source", serve: (*session).auditTail},
+})
 
 // async makes a method of a function from arguments to result, and of one that
 // writes the result.
@@ -54,6 +61,44 @@ func async[A, R any, P interface {
 		}
 		return [][]byte{write(nil, &res)}, nil
 	}}
+}
+
+// slow makes a method of a function that may wait. It runs on a goroutine of its
+// own: calls behind it do not wait for it.
+func slow[A, R any, P interface {
+	*A
+	control.Args
+}](f func(*session, A) (R, error)) method {
+	return method{kind: "async", serve: func(s *session, c *muxrpc.Call) {
+		var args A
+		if err := control.Decode(c.Args(), P(&args)); err != nil {
+			s.fail(c, err)
+			return
+		}
+		c.Go(func() {
+			var res R
+			err := s.shielded(func() (err error) {
+				res, err = f(s, args)
+				return err
+			})
+			if err != nil {
+				s.fail(c, err)
+				return
+			}
+			s.told(c, c.ReplyJSON(control.AppendJSON(nil, &res)))
+		})
+	}}
+}
+
+// otherMethods is what calls of methods that there are not count as.
+const otherMethods = "other"
+
+// spend takes one call of a method from what the session's key may make.
+func (s *session) spend(method string) error {
+	now := time.Now()
+	s.srv.counts.calls.Add(1)
+	s.heard.Store(int64(now.Sub(s.srv.started)))
+	return s.srv.spend(s.key, method, now)
 }
 
 // handler answers the calls of one control lane. It runs on the lane's reader,
@@ -83,10 +128,14 @@ func (h *handler) begin(c *muxrpc.Call) (parts [][]byte, err error) {
 		tree, err := json.Marshal(control.Manifest())
 		return [][]byte{tree}, err
 	}
-	if err := s.srv.spend(s.key, c.Name(), time.Now()); err != nil {
+	m, ok := methods[c.Name()]
+	verb := c.Name()
+	if !ok {
+		verb = otherMethods
+	}
+	if err := s.spend(verb); err != nil {
 		return nil, err
 	}
-	m, ok := methods[c.Name()]
 	switch {
 	case c.Name() == control.MethodConnect || c.Name() == control.MethodAccept:
 		return nil, control.BadRequest.With(c.Name() + " must be the first packet of a lane of its own")
@@ -103,6 +152,7 @@ func (h *handler) begin(c *muxrpc.Call) (parts [][]byte, err error) {
 
 // fail answers a call with an error.
 func (s *session) fail(c *muxrpc.Call, err error) {
+	s.srv.counts.refused(err)
 	wire := control.ToWire(err)
 	if wire.Name == string(control.Internal) {
 		s.log.Error("call failed", "method", c.Name(), "err", err)

@@ -49,6 +49,7 @@ func (s *session) movedOver(a control.ChannelMovedArgs) (bool, error) {
 		err = errTooMoved
 	default:
 		l.moved = true
+		l.noteMovedLocked(a.Link)
 		srv.tellLocked(srv.moved.enter(time.Now(), l.asMovedLocked(a.Link)))
 		srv.rouse()
 	}
@@ -112,7 +113,7 @@ func (s *session) endClosed(a control.ChannelClosedArgs) (bool, error) {
 	}
 	srv := s.srv
 	srv.mu.Lock()
-	ok := srv.moved.closed(id, s.id, s.key)
+	ok := srv.moved.through(id, s, a)
 	if l := srv.links[id]; !ok && l != nil && l.callee == s && !l.moved && !l.early && len(l.kinds) > 0 {
 		l.early, ok = true, true
 	}

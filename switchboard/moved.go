@@ -50,7 +50,9 @@ type moved struct {
 	to    policy.Object // by which the caller may talk to the callee; no name: it calls back, or nobody knows
 	since time.Time
 
-	in, out int64 // bytes that went over the server, from the caller and to it
+	in, out int64  // bytes that went over the server, from the caller and to it
+	said    int64  // bytes both ways, as an end that is through has said
+	why     string // as it has said
 	kind    string
 	survive bool // an end may be away for longer
 	closing bool
@@ -91,6 +93,7 @@ type movedBooks struct {
 	of       map[uint64]map[channel.ID]struct{} // by session
 	absent   map[shs.PublicKey]int              // ends that are away or lost, by who pays
 	due      list.List                          // of due: the ends that are away, longest first
+	over     func(*moved)                       // hears of each that is forgotten; nil: nobody
 }
 
 // maxAbsent is how many ends without a session may count for one key, in
@@ -312,6 +315,9 @@ func (b *movedBooks) settle(m *moved) {
 	}
 	for r := range m.ends {
 		b.finish(m, role(r))
+	}
+	if b.over != nil && b.channels[m.id] == m {
+		b.over(m)
 	}
 	delete(b.channels, m.id)
 }

@@ -34,12 +34,14 @@ func (s *session) claim(a control.ClaimArgs) (control.ClaimResult, error) {
 		}
 		// A claim without queue leaves the line, which is no event.
 		res, changes, err = r.Claim(time.Now(), s.owner(), n,
-			names.Options{Queue: a.Queue, Replace: a.Replace, Yield: a.Yield, Info: a.Info})
+			names.Options{Queue: a.Queue, Replace: a.Replace, Yield: a.Yield, From: s.rights.Load().rules.from[s.key], Info: a.Info})
 		return changes, err
 	})
 	if err != nil {
+		s.failedClaim(a.Name, err)
 		return control.ClaimResult{}, err
 	}
+	s.noteName(evClaim, a.Name, res.Epoch, res.State)
 	return control.ClaimResult{Name: a.Name, State: res.State, Epoch: res.Epoch, Rev: res.Rev}, nil
 }
 
@@ -57,7 +59,7 @@ func (s *session) claimableLocked(text string) (names.Name, error) {
 		return "", control.ShuttingDown
 	case names.Reserved(o.Name):
 		return "", names.ErrReserved
-	case !rights.may(policy.Own, o):
+	case !s.may(policy.Own, o):
 		return "", errNoOwn
 	}
 	if _, owned := s.srv.registry.Get(n); !owned && s.srv.owned[o.Tenant] >= s.srv.limits.NamesPerTenant {
@@ -79,6 +81,7 @@ func (s *session) release(a control.NameArgs) (control.RevResult, error) {
 	if err != nil {
 		return control.RevResult{}, err
 	}
+	s.noteName(evRelease, a.Name, 0, "")
 	return control.RevResult{Name: a.Name, Rev: rev}, nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/cad2f06c/switchboard/internal/policy"
 	"github.com/cad2f06c/switchboard/shs"
@@ -208,11 +209,13 @@ func parseAll[T any](texts []string, parse func(string) (T, error)) ([]T, error)
 func (p *Policy) bind(server shs.PublicKey) (*rules, error) {
 	cfg := p.cfg
 	cfg.Server = server
+	r := &rules{source: p, from: make(map[shs.PublicKey]shs.PublicKey)}
+	cfg.Peers = r.valid(cfg.Peers, time.Now())
 	made, err := policy.New(cfg)
 	if err != nil {
 		return nil, err
 	}
-	r := &rules{policy: made, source: p}
+	r.policy = made
 	r.tenants = len(cfg.Tenants) > 0
 	for i := range cfg.Peers {
 		r.tenants = r.tenants || cfg.Peers[i].Tenant != ""

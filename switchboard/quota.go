@@ -90,6 +90,7 @@ type keyBooks struct {
 	rate     policy.Rate               // of connect, if the key has one of its own
 	methods  map[string]*policy.Bucket // of methods with a rate
 	secrets  secrets                   // of attempts at direct links by its sessions
+	meter    *meter                    // nil until its first call
 }
 
 // gradeLocked gives a key the quota that rights say. Sessions keep the budget
@@ -157,6 +158,7 @@ func (b *books) spend(key shs.PublicKey, method string, now time.Time) error {
 		return control.ShuttingDown // but a move that has begun may end
 	}
 	k := b.keys[key]
+	b.meterLocked(key, k, method, now)
 	if ok, retry := k.calls.Take(now, 1); !ok {
 		return tooOften("too many calls", retry)
 	}

@@ -85,13 +85,13 @@ func (s *session) resolveLocked(c call) (*session, uint64, policy.Object, error)
 	srv, r := s.srv, s.rights.Load()
 	if c.name != "" {
 		// Asked whether there is such a name or not, so that it takes as long.
-		seen := r.sees(c.name)
+		seen := s.sees(r, c.name)
 		e, ok := srv.registry.Get(c.name)
 		if !ok || !seen || srv.sessions[e.Owner.Session] == nil {
 			return nil, 0, policy.Object{}, errNoName
 		}
 		to := srv.objectLocked(e)
-		if !r.may(policy.Talk, to) {
+		if !s.may(policy.Talk, to) {
 			return nil, 0, to, errNoTalk
 		}
 		return srv.sessions[e.Owner.Session], e.Epoch, to, nil

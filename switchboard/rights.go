@@ -1,6 +1,8 @@
 package switchboard
 
 import (
+	"time"
+
 	"github.com/cad2f06c/switchboard/internal/control"
 	"github.com/cad2f06c/switchboard/internal/policy"
 	"github.com/cad2f06c/switchboard/names"
@@ -11,7 +13,9 @@ import (
 type rules struct {
 	policy  *policy.Policy
 	source  *Policy
-	tenants bool // there are others than the default one
+	tenants bool                            // there are others than the default one
+	from    map[shs.PublicKey]shs.PublicKey // of keys that have taken the place of others: of which
+	until   time.Time                       // when the next line expires; zero: never
 }
 
 // rights are what a session may do: the grant for its key, and the policy that

@@ -25,8 +25,12 @@ type Server struct {
 	buffers *sync.Pool // of the relay
 	adm     *admission
 	prep    *shs.Prepared
+	counts  *counts
 
+	quit   chan struct{} // closed when it begins to stop
 	wake   chan struct{} // one token: an end of a moved channel is away
+	ruled  token         // the rules have changed
+	turns  redeems       // has a lock of its own
 	hearts hearts        // accept loops; has a lock of its own
 
 	served  atomic.Bool
@@ -64,15 +68,24 @@ func New(cfg Config) (*Server, error) {
 		started: time.Now(),
 		buffers: channel.NewPool(),
 		prep:    shs.Prepare(cfg.Key),
+		counts:  newCounts(),
+		quit:    make(chan struct{}),
 		wake:    make(chan struct{}, 1),
+		ruled:   make(token, 1),
 	}
 	s.adm = newAdmission(&s.cfg.Limits.Admission, cfg.Log)
+	s.adm.barred = s.noteBarred
 	s.books.init(cfg.Limits, s.started)
+	s.books.alarm = s.raise
+	s.books.moved.over = s.noteForgotten
 	if cfg.Policy == nil {
 		cfg.Policy = &Policy{cfg: policy.Defaults()}
 	}
 	made, err := cfg.Policy.bind(s.key)
 	if err != nil {
+		return nil, err
+	}
+	if err := s.checkPeers(); err != nil {
 		return nil, err
 	}
 	s.rules.Store(made)
@@ -114,6 +127,8 @@ func (s *Server) Serve(ctx context.Context, lns ...net.Listener) error {
 	loops.Go(func() { s.prep.Run(accepting) })
 	loops.Go(func() { s.expireMoved(accepting) })
 	loops.Go(func() { s.adm.report(accepting) })
+	loops.Go(func() { s.expireRules(accepting) })
+	s.finishInvites(accepting)
 	for i, ln := range lns {
 		loops.Go(func() {
 			if err := s.accept(accepting, life, ln, gates[i]); err != nil {
@@ -122,6 +137,7 @@ func (s *Server) Serve(ctx context.Context, lns ...net.Listener) error {
 		})
 		s.log.Info("listening", "address", ln.Addr().String(), "transport", gates[i].transport)
 	}
+	s.noteStarted()
 	<-accepting.Done()
 	closeAll(lns)
 	loops.Wait()
@@ -151,6 +167,7 @@ func (s *Server) admit(conn net.Conn, g gate) *visit {
 	} else {
 		err = why
 	}
+	s.noteRefused(conn, o, err)
 	conn.Close()
 	if unsaid, ok := s.adm.lines.take(s.adm.now()); ok {
 		s.wg.Go(func() {
@@ -169,6 +186,7 @@ func (s *Server) serveConn(life context.Context, raw net.Conn, v *visit) {
 		raw.Close()
 		<-v.door
 		if !errors.Is(err, errEvicted) { // of which there may be a flood: report sums up
+			s.noteRefused(raw, o, err)
 			s.adm.say(&s.adm.lines, "login refused", "transport", o.transport, "remote", raw.RemoteAddr().String(), "err", err)
 		}
 		return
@@ -176,6 +194,10 @@ func (s *Server) serveConn(life context.Context, raw net.Conn, v *visit) {
 	<-v.door
 	defer v.leave()
 	defer s.books.leave(conn.RemoteKey())
+	if conn.Purpose() {
+		s.serveInvite(life, conn, v)
+		return
+	}
 	tune(raw)
 	sess := s.newSession(life, conn, o)
 	defer sess.shield()
@@ -202,24 +224,29 @@ func (s *Server) login(v *visit, raw net.Conn) (conn *shs.Conn, err error) {
 		}
 		v.settle(err)
 	}()
+	enter := func(key shs.PublicKey, refused error) error {
+		if refused != nil {
+			return ofKey{key, denied{refused}}
+		}
+		if err := s.books.enter(key); err != nil {
+			return ofKey{key, err}
+		}
+		admitted = key
+		if err := v.enter(); err != nil {
+			return ofKey{key, err}
+		}
+		return nil
+	}
 	cfg := &shs.Config{
 		Key:        s.cfg.Key,
 		NetworkKey: s.cfg.NetworkKey,
 		Prepared:   s.prep,
 		Work:       v.arithmetic,
-		Authorize: func(key shs.PublicKey, _ shs.Mode) error {
-			if err := s.permits(o, key); err != nil {
-				return fmt.Errorf("key %s: %w", key, denied{err})
-			}
-			if err := s.books.enter(key); err != nil {
-				return fmt.Errorf("key %s: %w", key, err)
-			}
-			admitted = key
-			if err := v.enter(); err != nil {
-				return fmt.Errorf("key %s: %w", key, err)
-			}
-			return nil
-		},
+		Authorize:  func(key shs.PublicKey, _ shs.Mode) error { return enter(key, s.permits(o, key)) },
+	}
+	if s.cfg.Peers != nil {
+		cfg.PurposeKey = s.cfg.NetworkKey.Invite()
+		cfg.AuthorizePurpose = func(key shs.PublicKey) error { return enter(key, s.invited(key)) }
 	}
 	if o.transport == transportUnix {
 		cfg.PlainKey = s.cfg.NetworkKey.Plain(o.uid, o.listenUID)

@@ -36,14 +36,19 @@ type session struct {
 	srv       *Server
 	id        uint64
 	key       shs.PublicKey
+	keyText   string
 	transport string
 	place     place
+	pid       int32  // of its process when it connected; it may be another's by now
+	from      string // its source in words
 	conn      *shs.Conn
 	log       *slog.Logger
 	began     time.Time
 	calls     *muxrpc.Limit // in flight on all its lanes
 	ctx       context.Context
 	cancel    context.CancelCauseFunc
+
+	heard atomic.Int64 // when its last call came, since the server's start
 
 	rights atomic.Pointer[rights] // changed with srv.mu held
 
@@ -71,6 +76,7 @@ func (s *Server) newSession(life context.Context, conn *shs.Conn, o origin) *ses
 		key:       conn.RemoteKey(),
 		transport: o.transport,
 		place:     placeOf(o, conn),
+		pid:       o.pid,
 		conn:      conn,
 		began:     time.Now(),
 		calls:     muxrpc.NewLimit(s.cfg.Limits.Calls),
@@ -79,6 +85,8 @@ func (s *Server) newSession(life context.Context, conn *shs.Conn, o origin) *ses
 		talks:     make(map[shs.PublicKey]int),
 		callers:   make(map[shs.PublicKey]int),
 	}
+	sess.keyText, sess.from = sess.key.String(), sess.place.source().String()
+	sess.heard.Store(int64(time.Since(s.started)))
 	sess.place.files = o.transport == transportUnix && conn.PassesFiles()
 	sess.ctx, sess.cancel = context.WithCancelCause(life)
 	s.mu.Lock()
@@ -99,6 +107,8 @@ func (s *Server) newSession(life context.Context, conn *shs.Conn, o origin) *ses
 		attrs = append(attrs, "remote", conn.RemoteAddr().String())
 	}
 	sess.log.Info("session begins", attrs...)
+	s.counts.logins.Add(1)
+	sess.noteLogin(conn.Mode().String())
 	return sess
 }
 
@@ -160,6 +170,7 @@ func (s *session) logEnd(err error) {
 		attrs = append(attrs, "err", err)
 	}
 	s.log.Info("session ends", attrs...)
+	s.noteEnd(err)
 }
 
 // kill ends the session for a reason: whoever works for it stops, and its
@@ -273,6 +284,7 @@ func (s *session) startLane(lane *mux.Stream, by *mux.Batch) {
 	c, err := s.parseConnect(req.Args)
 	switch {
 	case err != nil:
+		s.srv.counts.refused(err)
 		s.goLane(lane, func() error { refuse(lane, p.Req, err); return nil })
 	case !s.tryConnect(lane, p.Req, c, by):
 		s.goLane(lane, func() error { s.connect(lane, p.Req, c); return nil })

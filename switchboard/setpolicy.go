@@ -18,13 +18,24 @@ import (
 // have moved to a direct link as far as their peers do as they are told. All this
 // is under way when SetPolicy returns, and done within a second. Nobody else
 // notices. Safe for concurrent use.
-func (s *Server) SetPolicy(p *Policy) error {
+func (s *Server) SetPolicy(p *Policy) error { return s.setPolicy(p, nil) }
+
+// setPolicy is SetPolicy, unless the rules are no longer those that were expected.
+func (s *Server) setPolicy(p *Policy, expected *rules) error {
 	made, err := p.bind(s.key)
 	if err != nil {
 		return err
 	}
 	s.mu.Lock()
+	if expected != nil && s.rules.Load() != expected {
+		s.mu.Unlock()
+		return nil
+	}
+	s.ruled.tell()
 	old := s.rules.Swap(made)
+	if old.policy.ID() != made.policy.ID() {
+		s.noteRules(old, made)
+	}
 	if s.stopping || old.policy.ID() == made.policy.ID() {
 		s.newRightsLocked() // of those that come to the same
 		s.mu.Unlock()

@@ -24,7 +24,7 @@ func (s *session) get(a control.NameArgs) (control.Entry, error) {
 	}
 	n := qualified(o.Tenant, o.Name)
 	// Asked whether there is such a name or not, so that it takes as long.
-	seen := r.sees(n)
+	seen := s.sees(r, n)
 	e, ok := s.srv.registry.Get(n)
 	if !ok || !seen {
 		return control.Entry{}, errNoName
@@ -39,6 +39,11 @@ func (s *session) list(raw []json.RawMessage) ([][]byte, error) {
 	if err := control.Decode(raw, &a); err != nil {
 		return nil, err
 	}
+	if a.All {
+		if err := s.administers(control.MethodList); err != nil {
+			return nil, err
+		}
+	}
 	s.srv.mu.Lock()
 	r := s.rights.Load()
 	m, err := readMatch(r.tenant(), a.Match)
@@ -47,12 +52,18 @@ func (s *session) list(raw []json.RawMessage) ([][]byte, error) {
 		return nil, err
 	}
 	rev, entries := s.srv.registry.Snapshot(time.Now())
+	var nameless []*names.Entry
+	if a.All {
+		nameless = s.srv.namelessLocked(a.After)
+	}
 	s.srv.mu.Unlock()
 
 	l := listing{rights: r, match: m, after: a.After, brief: a.Brief}
 	var listed [][]byte
 	var more bool
-	if r.all && (m.scope == scopeAll || m.scope == scopeTenant && m.tenant == "") {
+	if a.All {
+		listed, more = l.pageOfEverybody(entries, nameless)
+	} else if r.all && (m.scope == scopeAll || m.scope == scopeTenant && m.tenant == "") {
 		listed, more = l.page(s.srv.roll.at(entries))
 	} else {
 		listed, more = l.pageOfSeen(entries)

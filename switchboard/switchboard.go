@@ -24,6 +24,7 @@
 package switchboard
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"net/netip"
@@ -46,6 +47,14 @@ type Config struct {
 	// PolicyConfig. Without a list of keys in it Serve refuses to serve a TCP
 	// listener with ErrNoPolicy. Server.SetPolicy replaces it.
 	Policy *Policy
+	// Peers are the files that the calls peers and invites of administrators change.
+	// Nil: there are no such calls.
+	Peers *PeerFiles
+	// Reload reads again what the Policy was made of and calls SetPolicy, as SIGHUP
+	// does; its error says what was wrong and that nothing has changed. It is called
+	// from many goroutines, and not while a lock of the Server is held. Nil: after a
+	// change of Peers the Server reads these files by itself.
+	Reload func(context.Context) error
 	// Version is what whoami reports as the server's version.
 	Version string
 	// Limits bound what peers may hold; zero fields take the defaults.
@@ -66,6 +75,8 @@ type Config struct {
 	// has ended; those that are left after a third of it are ended one after the
 	// other. Default 30 s.
 	DrainTimeout time.Duration
+	// Audit is the log of who did what. Nil is none.
+	Audit *Audit
 	// Log receives the server's records. Nil discards them.
 	Log *slog.Logger
 }

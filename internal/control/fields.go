@@ -50,6 +50,8 @@ func (a *ListArgs) field(name string) any {
 		return &a.After
 	case "brief":
 		return &a.Brief
+	case "all":
+		return &a.All
 	}
 	return nil
 }

@@ -44,11 +44,13 @@ type RevResult struct {
 
 // ListArgs selects the names of names.list. Match is a pattern, "**" when
 // absent; After is the last name of the page before; Brief asks for the names
-// alone.
+// alone. All, for administrators, is every name of every tenant, and behind them
+// the sessions without a name: entries whose name is empty.
 type ListArgs struct {
 	Match string `json:"match,omitempty"`
 	After string `json:"after,omitempty"`
 	Brief bool   `json:"brief,omitempty"`
+	All   bool   `json:"all,omitempty"`
 }
 
 // ListResult is one page of names, sorted, without info. More says that

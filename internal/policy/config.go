@@ -119,7 +119,7 @@ func (c *Config) check() error {
 		p := &c.Peers[i]
 		_, twice := seen[p.Key]
 		seen[p.Key] = struct{}{}
-		err := p.check()
+		err := peersFile.check(p)
 		switch {
 		case err != nil:
 		case twice:

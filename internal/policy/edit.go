@@ -2,6 +2,7 @@ package policy
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -12,6 +13,8 @@ import (
 var (
 	ErrNoPeer = errors.New("policy: the key has no line")
 	ErrPeer   = errors.New("policy: the key has a line already")
+
+	ErrRotated = errors.New("policy: the key's line expires")
 )
 
 // Action is what a Change does.
@@ -22,6 +25,7 @@ const (
 	Add    Action = iota // a new line at the end
 	Set                  // options of one line
 	Remove               // one line
+	Rotate               // puts another key on a line, and the old one behind it
 )
 
 // Change is one change of an authorized_peers file.
@@ -30,10 +34,12 @@ type Change struct {
 	Key     Key
 	Options []Option // of Add and Set, each name once
 	Comment string   // of Add, without the "#"; "" for none
+	To      Key      // of Rotate
+	Until   int64    // of Rotate: until when the old key is good, ms since the Unix epoch
 }
 
-// Option is one option of a line: own, see, talk, level, tenant, rate with the text
-// behind "=", or admin with the value "true". In Set an empty Value removes the
+// Option is one option of a line: own, see, talk, level, tenant, rate, expires, next
+// with the text behind "=", or admin with the value "true". In Set an empty Value removes the
 // option.
 type Option struct{ Name, Value string }
 
@@ -51,28 +57,33 @@ func (o Option) String() string {
 // other options, blanks and comment. Add writes the line end of the line before, and
 // gives that one an end if it has none.
 //
+// Rotate puts the key To on the line of Key, and behind it a line with Key, the same
+// options, expires= and next=. A line that has expires= is ErrRotated.
+//
 // A text that ParsePeers refuses, before or after, is a *LineError. Add of a key that
-// has a line is ErrPeer; Set and Remove of one that has none are ErrNoPeer. An option
+// has a line is ErrPeer, and Rotate to one; Set, Remove and Rotate of one that has none are ErrNoPeer. An option
 // that a line could not have is an error, and so is a comment of more than one line.
-func Edit(text []byte, changes ...Change) ([]byte, error) {
+func Edit(text []byte, changes ...Change) ([]byte, error) { return peersFile.edit(text, changes) }
+
+func (f file) edit(text []byte, changes []Change) ([]byte, error) {
 	for _, c := range changes {
 		var err error
-		if text, err = c.apply(text); err != nil {
+		if text, err = c.apply(f, text); err != nil {
 			return nil, err
 		}
 	}
-	if _, err := ParsePeers(bytes.NewReader(text)); err != nil {
+	if _, err := parseFile(bytes.NewReader(text), f); err != nil {
 		return nil, err
 	}
 	return bytes.Clone(text), nil
 }
 
 // apply makes one change; text must parse.
-func (c Change) apply(text []byte) ([]byte, error) {
-	if err := c.checkOptions(); err != nil {
+func (c Change) apply(f file, text []byte) ([]byte, error) {
+	if err := c.checkOptions(f); err != nil {
 		return nil, err
 	}
-	peers, err := ParsePeers(bytes.NewReader(text))
+	peers, err := parseFile(bytes.NewReader(text), f)
 	if err != nil {
 		return nil, err
 	}
@@ -93,6 +104,8 @@ func (c Change) apply(text []byte) ([]byte, error) {
 	case Remove:
 		at := peers[i].Line - 1
 		lines = slices.Delete(lines, at, at+1)
+	case Rotate:
+		lines, err = c.rotate(lines, peers, i)
 	default:
 		err = fmt.Errorf("policy: no action %d", c.Action)
 	}
@@ -100,7 +113,7 @@ func (c Change) apply(text []byte) ([]byte, error) {
 }
 
 // checkOptions reads every option by itself, so that none can smuggle in another.
-func (c Change) checkOptions() error {
+func (c Change) checkOptions(f file) error {
 	var seen []string
 	for _, o := range c.Options {
 		if slices.Contains(seen, o.Name) {
@@ -108,18 +121,14 @@ func (c Change) checkOptions() error {
 		}
 		seen = append(seen, o.Name)
 		var p Peer
-		if o.Value == "" && c.Action == Set && slices.Contains(optionNames(), o.Name) {
+		if o.Value == "" && c.Action == Set && slices.Contains(f, o.Name) {
 			continue
 		}
-		if err := p.set(o); err != nil {
+		if err := f.set(&p, o); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-func optionNames() []string {
-	return []string{optionOwn, optionSee, optionTalk, optionLevel, optionTenant, optionRate, optionAdmin}
 }
 
 // add returns lines, of which the last has no end, with one more.
@@ -166,4 +175,21 @@ func (c Change) set(whole string) string {
 		}
 	}
 	return line + end
+}
+
+// rotate returns lines with To on the line of peers[i], and one more behind it.
+func (c Change) rotate(lines []string, peers []Peer, i int) ([]string, error) {
+	switch {
+	case slices.ContainsFunc(peers, func(p Peer) bool { return p.Key == c.To }):
+		return nil, ErrPeer
+	case peers[i].Expires != 0:
+		return nil, ErrRotated
+	}
+	at := peers[i].Line - 1
+	line := cutEnd(lines[at])
+	end := lines[at][len(line):]
+	old := Change{Options: []Option{{optionExpires, FormatExpires(c.Until)}, {optionNext, KeyText(c.To)}}}.set(line)
+	words, _ := split(line)
+	lines[at] = line[:words[0].from] + KeyText(c.To) + line[words[0].to:] + cmp.Or(end, "\n")
+	return slices.Insert(lines, at+1, old+end), nil
 }

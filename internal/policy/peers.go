@@ -17,7 +17,9 @@ type Peer struct {
 	Tenant         string
 	Admin          bool
 	Rate           Rate   // zero: none
-	Expires        int64  // ms since the Unix epoch, of invites only; not in the file, and not looked at here
+	Expires        int64  // ms since the Unix epoch; 0: never. New does not look at it: see Valid
+	Next           Key    // the key that has taken the place of this one; zero: none
+	Redeemer       Key    // of an invite: who is redeeming it; zero: nobody
 	Comment        string // without the "#"
 	Line           int    // from 1
 }
@@ -32,16 +34,21 @@ func (p Peer) HasRights() bool { return len(p.Own)+len(p.See)+len(p.Talk) > 0 }
 //	@7MG1hyfz8SsxlIgansud4LKM57IHIw2Okw/hvOdeJWw=.ed25519 own=org.example.* talk=**,beta/org.** level=basic tenant=acme rate=100/60 # build
 //
 // The options are own=, see= and talk= with patterns between commas, level=L,
-// tenant=T, rate=N/SECONDS and the bare word admin, each once. Empty lines and lines
-// that are only a comment are skipped. Anything else is a *LineError: an unknown
+// tenant=T, rate=N/SECONDS, expires=TIME, next=KEY and the bare word admin, each once.
+// A line with expires= counts until that moment; one with next= as well is of a key
+// that was rotated. Empty lines and lines that are only a comment are skipped.
+// Anything else is a *LineError: an unknown
 // option, an empty value, a pattern twice in one option, one under own= that speaks
 // of another tenant, a key twice, a line over 4 KiB, a control character, bytes that
 // are not UTF-8. The result is in the order of the lines, and nil with an error.
-func ParsePeers(r io.Reader) ([]Peer, error) {
+func ParsePeers(r io.Reader) ([]Peer, error) { return parseFile(r, peersFile) }
+
+// parseFile reads a file of peers or of invites.
+func parseFile(r io.Reader, f file) ([]Peer, error) {
 	peers := make([]Peer, 0)
 	lines := make(map[Key]int)
 	err := eachLine(r, func(n int, line string) error {
-		p, ok, err := parseLine(line)
+		p, ok, err := f.parseLine(line)
 		if err != nil || !ok {
 			return err
 		}
@@ -88,7 +95,7 @@ func ParseRevoked(r io.Reader) (map[Key]string, error) {
 }
 
 // parseLine reads one line; false if there is no peer on it.
-func parseLine(line string) (p Peer, ok bool, err error) {
+func (f file) parseLine(line string) (p Peer, ok bool, err error) {
 	words, comment := split(line)
 	if len(words) == 0 {
 		return Peer{}, false, nil
@@ -109,59 +116,14 @@ func parseLine(line string) (p Peer, ok bool, err error) {
 		} else if name == optionAdmin {
 			return Peer{}, false, errAdmin
 		}
-		if err := p.set(Option{name, value}); err != nil {
+		if err := f.set(&p, Option{name, value}); err != nil {
 			return Peer{}, false, err
 		}
 	}
-	if err := p.check(); err != nil {
+	if err := f.check(&p); err != nil {
 		return Peer{}, false, err
 	}
 	return p, true, nil
-}
-
-// The options of a line.
-const (
-	optionOwn    = "own"
-	optionSee    = "see"
-	optionTalk   = "talk"
-	optionLevel  = "level"
-	optionTenant = "tenant"
-	optionRate   = "rate"
-	optionAdmin  = "admin"
-
-	adminValue = "true" // of the bare word, in an Option
-)
-
-var errAdmin = errors.New("admin is a bare word")
-
-// set reads the value of one option, which must not be empty.
-func (p *Peer) set(o Option) (err error) {
-	switch o.Name {
-	case optionOwn:
-		p.Own, err = parsePatterns(o.Value)
-	case optionSee:
-		p.See, err = parsePatterns(o.Value)
-	case optionTalk:
-		p.Talk, err = parsePatterns(o.Value)
-	case optionLevel:
-		p.Level, err = ParseLevel(o.Value)
-		p.HasLevel = true
-	case optionTenant:
-		p.Tenant, err = ParseTenant(o.Value)
-	case optionRate:
-		p.Rate, err = ParseRate(o.Value)
-	case optionAdmin:
-		if o.Value != adminValue {
-			return errAdmin
-		}
-		p.Admin = true
-	default:
-		return fmt.Errorf("unknown option %.64q; they are own= see= talk= level= tenant= rate= admin", o.Name)
-	}
-	if err != nil {
-		return fmt.Errorf("%s=%.64q: %w", o.Name, o.Value, err)
-	}
-	return nil
 }
 
 var (

@@ -76,7 +76,12 @@ func TestParsePeersRefuses(t *testing.T) {
 		{"case", keyA + " Own=**\n", "line 1: unknown option"},
 		{"a blank within", keyA + " own= a\n", `line 1: own="": names: invalid pattern`},
 		{"no break", keyA + "\u00a0admin\n", "line 1: policy: a key"},
-		{"expires is no option", keyA + " expires=1\n", "line 1: unknown option"},
+		{"expires is a time", keyA + " expires=1\n", `line 1: expires="1": want a time`},
+		{"expires has one spelling", keyA + " expires=2027-01-31T12:00:00+00:00\n", "line 1: expires="},
+		{"expires is no date", keyA + " expires=2027-02-31T12:00:00Z\n", "line 1: expires="},
+		{"next without expires", keyA + " next=" + policy.KeyText(key(2)) + "\n", "line 1: next= needs expires="},
+		{"next is itself", keyA + " expires=2027-01-31T12:00:00Z next=" + keyA + "\n", "line 1: next= needs expires="},
+		{"peer is of invites", keyA + " peer=" + policy.KeyText(key(2)) + "\n", "line 1: unknown option"},
 
 		{"empty own", keyA + " own=\n", `line 1: own="": names: invalid pattern: 0 bytes`},
 		{"empty see", keyA + " see= level=basic\n", `line 1: see="": names: invalid pattern`},

@@ -43,6 +43,7 @@ the server's own key: --key FILE.`,
 			})
 		},
 	}
+	cmd.AddCommand(newChannelsClose(a))
 	cmd.Flags().BoolVar(&all, "all", false, "list everybody's (for administrators)")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd

@@ -183,6 +183,7 @@ func (s *Settings) readers(dir string) map[string]any {
 		"levels":           levelTables(&s.Levels),
 		"tenants":          tenantTables(&s.Tenants),
 		"limits":           limitTable(&s.Limits),
+		"audit":            s.Audit.table(dir),
 	}
 }
 

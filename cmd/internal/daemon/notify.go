@@ -89,7 +89,11 @@ func (r *reporter) status(ctx context.Context, within time.Duration) (text strin
 			r.log.Info("the server answers again")
 		}
 	}
-	return fmt.Sprintf("%d sessions, %d channels at the server, %d on direct links", h.Sessions, h.Relayed, h.Direct), err == nil
+	text = fmt.Sprintf("%d sessions, %d channels at the server, %d on direct links", h.Sessions, h.Relayed, h.Direct)
+	if h.Degraded != nil {
+		text = "degraded, for the audit log cannot be written; " + text
+	}
+	return text, err == nil
 }
 
 // told notes whether the manager could be told, once.

@@ -27,11 +27,30 @@ type reloader struct {
 	level  *slog.LevelVar
 	notify *systemd.Notifier
 	seen   string // digest of the files as they were last read
+
+	asks chan chan error // from ask
+	gone chan struct{}   // closed when run is over
 }
+
+// ask reloads because a call of an administrator asks for it.
+func (r *reloader) ask(ctx context.Context) error {
+	done := make(chan error, 1)
+	select {
+	case r.asks <- done:
+		return <-done
+	case <-r.gone:
+		return errStopping
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+var errStopping = errors.New("the server is stopping")
 
 // run reloads whenever a signal comes on hup or the files change, until the
 // server is to stop, or is over.
 func (r *reloader) run(stopping, over context.Context, hup <-chan os.Signal) {
+	defer close(r.gone)
 	watch := newFileWatch(r.log)
 	defer watch.close()
 	watch.set(r.plan.files())
@@ -44,6 +63,8 @@ func (r *reloader) run(stopping, over context.Context, hup <-chan os.Signal) {
 			return
 		case <-hup:
 			r.reload("SIGHUP")
+		case done := <-r.asks:
+			done <- r.reload("an administrator's call")
 		case <-watch.settled:
 			if digest(r.plan.files()) != r.seen {
 				r.reload("a file has changed")
@@ -53,7 +74,7 @@ func (r *reloader) run(stopping, over context.Context, hup <-chan os.Signal) {
 }
 
 // reload reads everything, and swaps what may change while the server runs.
-func (r *reloader) reload(why string) {
+func (r *reloader) reload(why string) error {
 	if err := r.notify.Reloading(); err != nil {
 		r.log.Warn("reloading", "err", err)
 	}
@@ -64,12 +85,14 @@ func (r *reloader) reload(why string) {
 	}
 	if err != nil {
 		r.log.Error("reload refused; all stays as it was", "why", why, "err", err)
+		r.srv.ReloadFailed(why, err)
 	} else {
 		r.log.Info("reloaded", "why", why, "keys", next.policy.Keys())
 	}
 	if err := r.notify.Ready(""); err != nil {
 		r.log.Warn("reloading", "err", err)
 	}
+	return err
 }
 
 // read makes a plan of the files as they are now.
@@ -110,6 +133,7 @@ func (p *plan) differs(next plan) (names []string) {
 		{"log_format", p.format == next.format},
 		{"drain", p.drain == next.drain},
 		{"limits", reflect.DeepEqual(p.limits, next.limits)},
+		{"audit", reflect.DeepEqual(p.audit, next.audit)},
 	} {
 		if !s.same {
 			names = append(names, s.name)

@@ -37,6 +37,7 @@ type Settings struct {
 	Levels   map[string]switchboard.Bundle // by level
 	Tenants  map[string]switchboard.Tenant // by name
 	Limits   switchboard.Limits
+	Audit    AuditSettings
 }
 
 // over returns s with what it leaves open filled in from below.
@@ -61,7 +62,8 @@ func (s Settings) over(below Settings) Settings {
 			*f.mine = *f.theirs
 		}
 	}
-	s.Defaults, s.Levels, s.Tenants, s.Limits = below.Defaults, below.Levels, below.Tenants, below.Limits
+	s.Defaults, s.Levels, s.Tenants = below.Defaults, below.Levels, below.Tenants
+	s.Limits, s.Audit = below.Limits, below.Audit
 	return s
 }
 
@@ -86,6 +88,7 @@ type plan struct {
 	format        string
 	drain         time.Duration
 	limits        switchboard.Limits
+	audit         AuditSettings
 }
 
 // newPlan loads the configuration file, puts flags above it and defaults below,
@@ -140,7 +143,7 @@ func (p *plan) parse(s Settings, defaultAuthorized string) (err error) {
 	if p.drain, err = parseDrain(s.Drain); err != nil {
 		return err
 	}
-	p.limits = s.Limits
+	p.limits, p.audit = s.Limits, s.Audit
 	p.peersFile = cmp.Or(s.AuthorizedPeers, defaultAuthorized)
 	if err := p.loadPolicy(s); err != nil {
 		return err

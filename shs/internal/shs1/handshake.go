@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"syscall"
 
 	"golang.org/x/crypto/nacl/secretbox"
@@ -87,7 +86,12 @@ func Server(rw io.ReadWriter, cfg *Config) (*Session, error) {
 	if _, err := io.ReadFull(rw, x.hello1[:]); err != nil {
 		return nil, fmt.Errorf("reading client hello: %w", cut(err))
 	}
-	network := slices.IndexFunc(cfg.Networks, func(K [32]byte) bool { return x.hello1.under(&K) })
+	network := -1
+	for i := range cfg.Networks { // all of them, whichever it is
+		if x.hello1.under(&cfg.Networks[i]) && network < 0 {
+			network = i
+		}
+	}
 	if network < 0 {
 		return nil, fmt.Errorf("client hello: %w", ErrHello)
 	}
