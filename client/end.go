@@ -13,6 +13,7 @@ import (
 
 	"github.com/cad2f06c/switchboard/channel"
 	"github.com/cad2f06c/switchboard/internal/control"
+	"github.com/cad2f06c/switchboard/internal/mux"
 	"github.com/cad2f06c/switchboard/shs"
 )
 
@@ -139,12 +140,24 @@ func (e *end) look(err error, over *bool) error {
 	switch {
 	case reason != nil:
 		return &ended{id: e.id, by: "by the server", reason: reason, err: err}
+	case resetReason(err) != nil:
+		return &ended{id: e.id, by: "by the server", reason: resetReason(err), err: err}
 	case moveReason(err) != nil:
 		return &ended{id: e.id, by: "here", reason: moveReason(err), err: err}
 	case !moved && e.path != nil && e.s.ctx.Err() != nil:
 		return fmt.Errorf("%w: the session that carried the channel has ended: %w", ErrNotConnected, err)
 	}
 	return err
+}
+
+// resetReason is the code that a reset of the lane has brought, which stands in
+// for a channel.close that has not come; nil if it has brought none.
+func resetReason(err error) *Error {
+	reset, ok := errors.AsType[*mux.ResetError](err)
+	if !ok || reset.Reason == mux.ReasonNone {
+		return nil
+	}
+	return &Error{Code: control.Code(reset.Reason.String())}
 }
 
 // moveReason is the code of what a move has broken; nil if it has not.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/cad2f06c/switchboard/client"
 	"github.com/cad2f06c/switchboard/internal/control"
+	"github.com/cad2f06c/switchboard/internal/mux"
 	"github.com/cad2f06c/switchboard/muxrpc"
 )
 
@@ -44,5 +45,35 @@ func TestRelayedEndsWithSession(t *testing.T) {
 		conn.Close()
 		_, err = conn.Read(make([]byte, 1))
 		wantErr(t, err, net.ErrClosed)
+	})
+}
+
+// TestResetWithoutReason: what the reset of a lane says holds where the server's
+// channel.close does not come, or too late.
+func TestResetWithoutReason(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(t)
+		c := bubbleDial(t, f.config())
+		defer c.Close()
+		ln, err := c.Listen(t.Context(), "test.relayed")
+		if err != nil {
+			t.Fatal(err)
+		}
+		fc := <-f.conns
+		lane := openWith(t, fc, control.MethodOffer, "duplex", offer(someChannel, "test.relayed", ""))
+		if _, err := muxrpc.ReadPacket(lane, 1<<20); err != nil {
+			t.Fatal(err)
+		}
+		conn, err := ln.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		lane.Reset(mux.ReasonQuota)
+		_, rerr := conn.Read(make([]byte, 1))
+		_, werr := conn.Write(make([]byte, 1))
+		for _, err := range []error{rerr, werr} {
+			wantErr(t, err, client.Quota)
+		}
+		conn.Close()
 	})
 }
