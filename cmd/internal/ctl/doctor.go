@@ -214,8 +214,12 @@ func (d *doctor) server(ctx context.Context) {
 			}
 			return nil
 		})
-		if err != nil {
-			d.fail("reachable", fmt.Sprintf("%s:%s: %s", addr.Network, addr.Addr, message(err)))
+		switch at := addr.Network + ":" + addr.Addr; {
+		case err == nil:
+		case asked && addr.Network != "unix" && errors.Is(err, shs.ErrRefused):
+			d.warn("reachable", at+" answers, and refuses the key that was tried; --key names one that is listed in authorized_peers")
+		default:
+			d.fail("reachable", fmt.Sprintf("%s: %s", at, message(err)))
 		}
 	}
 }
