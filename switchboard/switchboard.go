@@ -15,6 +15,9 @@
 //	→ a control call is answered from the method table
 //	→ connect resolves the name, offers the channel to its owner, relays
 //
+// What a peer may do says the Policy, which SetPolicy replaces while the server
+// runs (rights.go); what it has done is noted in the Audit.
+//
 // When a session ends it gives back its names, resets its channels, waits for
 // its goroutines and logs one line.
 //

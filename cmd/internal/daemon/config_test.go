@@ -53,6 +53,26 @@ func TestParseConfigErrorAtEnd(t *testing.T) {
 	}
 }
 
+// The configuration in the README is one, and its defaults are the program's.
+func TestREADME(t *testing.T) {
+	text, err := os.ReadFile("../../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, block, _ := strings.Cut(string(text), "```toml\n")
+	block, _, ok := strings.Cut(block, "```")
+	if !ok {
+		t.Fatal("there is no TOML in the README")
+	}
+	s, err := parseConfig("README", block, "/d")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.Drain != "30s" || s.Defaults != (Defaults{Listed: "untrusted", Local: "trusted"}) || s.Limits.Sessions != 4096 {
+		t.Errorf("got %+v", s)
+	}
+}
+
 // A file that holds nothing may be one that is being written.
 func TestParseConfigEmpty(t *testing.T) {
 	for _, text := range []string{"", "\n", " \t\r\n"} {
