@@ -205,46 +205,58 @@ func TestF02OneSource(t *testing.T) {
 }
 
 // F03: while the places of TCP are taken, whoever comes over the Unix socket logs
-// in as ever, and so does an administrator.
+// in as ever, and so does an administrator: as fast as at a server without a flood,
+// whose logins take turns with these, for all share two processors.
 func TestF03PoolsApart(t *testing.T) {
 	w := newWorld(t)
 	crowd := w.crowd(250)
 	flood := w.stranger(w.b)
 	p, pid := w.place(), w.d.cmd.Process.Pid
-	_, quiet := slowest(p.locals(t, 100))
+	other := newDaemon(t)
+	other.start()
+	beside := place{key: other.key.Public(), unix: other.sock}
+	beside.locals(t, 10)
+	p.locals(t, 10)
 	base := fds(t, pid)
 	const rate = 2000
 	length := times(3, 60)
-	flood.call("Siege", SiegeArgs{Address: hostA + ":" + w.d.port, From: crowd, N: rate * (length + 10), Rate: rate, Say: []byte{1}}, &None{})
+	flood.call("Siege", SiegeArgs{Address: hostA + ":" + w.d.port, From: crowd, N: rate * (length + 60), Rate: rate, Say: []byte{1}}, &None{})
 	full := func() bool { return fds(t, pid) >= base+halfOpenCap*9/10 }
 	if !eventually(20*time.Second, full) {
 		t.Fatalf("the pool is not full: %d descriptors, %d before", fds(t, pid), base)
 	}
-	var took, admin []time.Duration
-	saturated := 0
-	for began := time.Now(); len(took) < 100 || time.Since(began) < time.Duration(length)*time.Second; {
-		took = append(took, p.locals(t, 10)...)
+	var took, admin, calm []time.Duration
+	looks := 0
+	for began := time.Now(); len(took) < 100 || time.Since(began) < time.Duration(length)*time.Second; looks++ {
+		if time.Since(began) > time.Duration(length+60)*time.Second {
+			t.Fatalf("the pool was full at %d of %d looks", len(admin), looks)
+		}
+		if !full() { // only what comes meanwhile counts
+			<-time.After(10 * time.Millisecond)
+			continue
+		}
+		for range 10 {
+			took, calm = append(took, p.locals(t, 1)...), append(calm, beside.locals(t, 1)...)
+		}
 		began := time.Now()
 		c := p.client(t, "unix", func(cfg *client.Config) { cfg.Key = w.d.key })
 		_, err := c.Channels(within(t, 10*time.Second), true)
 		must(t, err)
 		admin = append(admin, time.Since(began))
 		must(t, c.Close())
-		if full() {
-			saturated++
-		}
 	}
 	_, p99 := slowest(took)
 	_, admin99 := slowest(admin)
+	_, calm99 := slowest(calm)
 	_, all := slowest(append(slices.Clone(took), admin...))
-	if most := max(100*time.Millisecond, 3*quiet); all > most || percentile(admin, 50) > most { // the machine may be slow without a flood
-		t.Errorf("p99 of %d logins is %v, of an administrator's %v; without the flood %v", len(took), p99, admin99, quiet)
+	if all > max(100*time.Millisecond, 10*calm99) { // here it shares two processors with what makes the flood
+		t.Errorf("p99 of %d logins is %v, of an administrator's %v; at a server without a flood %v", len(took), p99, admin99, calm99)
 	}
-	if !eventually(3*time.Second, func() bool { return w.d.tallied("evicted") > 0 }) || saturated < len(admin)/2 {
-		t.Errorf("the pool was full at %d of %d looks; %d evicted", saturated, len(admin), w.d.tallied("evicted"))
+	if !eventually(3*time.Second, func() bool { return w.d.tallied("evicted") > 0 }) {
+		t.Errorf("the pool was full at %d of %d looks, and nothing was evicted", len(admin), looks)
 	}
 	flood.call("Lift", None{}, &None{})
-	report(t, "F03", "the pool of TCP full for %d s: p99 of %d local logins %v, of %d administrators' with a list %v; without the flood %v", length, len(took), p99, len(admin), admin99, quiet)
+	report(t, "F03", "the pool of TCP full for %d s: p99 of %d local logins %v, of %d administrators' with a list %v; of those at a server without a flood %v", length, len(took), p99, len(admin), admin99, calm99)
 }
 
 // F04: hellos that are under the network key, and stall: no more handshakes
