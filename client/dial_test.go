@@ -247,7 +247,7 @@ func TestDiscovery(t *testing.T) {
 func TestTCP(t *testing.T) {
 	p := newPlace(t)
 	key := shs.GenerateKey()
-	p.cfg.Authorized = map[shs.PublicKey]string{key.Public(): "test"}
+	p.cfg.Policy = trusting(t, key.Public())
 	srv, err := switchboard.New(p.cfg)
 	if err != nil {
 		t.Fatal(err)

@@ -123,6 +123,7 @@ func TestFDUndone(t *testing.T) {
 	p := newPlace(t)
 	p.serve(t)
 	cfg := client.Config{Address: p.address(), DirectKinds: onlyFD, NoReconnect: true}
+	dial(t, cfg) // then the server has all that it holds for itself
 	for _, victim := range []string{"caller", "callee"} {
 		before := descriptors(t)
 		for i := range 20 {
@@ -200,6 +201,7 @@ func TestFDDropped(t *testing.T) {
 	p := newPlace(t)
 	p.serve(t)
 	behind := stranger(t, p)
+	dial(t, client.Config{Address: p.address()}) // then the server has all that it holds for itself
 	for _, tc := range []struct{ name, a, b string }{
 		{"at the caller", behind, p.address()},
 		{"at the callee", p.address(), behind},

@@ -22,7 +22,7 @@ const (
 // errSlow ends a feed whose reader fell too far behind.
 var errSlow = errors.New("client: the watch fell too far behind")
 
-// feed is a names.watch on a lane of its own, read packet by packet: muxrpc
+// feed is a names.watch, or another source, on a lane of its own, read packet by packet: muxrpc
 // has no flow control, but the lane does, so a long snapshot comes as fast as
 // it is taken. A goroutine of the session keeps reading while the loop body is
 // busy, since a peer that takes nothing for long is dropped.
@@ -45,11 +45,16 @@ type feed struct {
 
 // feed begins a watch.
 func (s *session) feed(ctx context.Context, args control.WatchArgs) (*feed, error) {
+	return s.source(ctx, control.MethodWatch, args)
+}
+
+// source calls a source of the server.
+func (s *session) source(ctx context.Context, method string, args any) (*feed, error) {
 	lane, err := s.openLane(ctx)
 	if err != nil {
 		return nil, err
 	}
-	err = sendRequest(lane, control.MethodWatch, "source", args)
+	err = sendRequest(lane, method, "source", args)
 	if err == nil {
 		err = lane.SetWriteDeadline(time.Time{})
 	}
@@ -87,6 +92,16 @@ func (f *feed) close() {
 
 // next waits for an event, or returns what ended the feed.
 func (f *feed) next(ctx context.Context) (Event, error) {
+	item, err := f.item(ctx)
+	if err != nil {
+		return Event{}, err
+	}
+	return event(item)
+}
+
+// item waits for an item, or returns what ended the feed: io.EOF if the server did
+// in order.
+func (f *feed) item(ctx context.Context) ([]byte, error) {
 	for {
 		f.mu.Lock()
 		var item []byte
@@ -100,15 +115,15 @@ func (f *feed) next(ctx context.Context) (Event, error) {
 		f.mu.Unlock()
 		if item != nil {
 			poke(f.room)
-			return event(item)
+			return item, nil
 		}
 		if err != nil {
-			return Event{}, err
+			return nil, err
 		}
 		select {
 		case <-f.wake:
 		case <-ctx.Done():
-			return Event{}, ctx.Err()
+			return nil, ctx.Err()
 		}
 	}
 }

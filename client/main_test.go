@@ -3,9 +3,11 @@ package client_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -36,6 +38,20 @@ func newPlace(t testing.TB) *place {
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	key := shs.GenerateKey()
 	return &place{key: key, path: filepath.Join(dir, "bus.sock"), cfg: switchboard.Config{Key: key, DrainTimeout: 200 * time.Millisecond}}
+}
+
+// trusting is a policy in which keys are trusted, wherever they come from.
+func trusting(t testing.TB, keys ...shs.PublicKey) *switchboard.Policy {
+	t.Helper()
+	var lines strings.Builder
+	for _, k := range keys {
+		fmt.Fprintln(&lines, k, "level=trusted")
+	}
+	p, err := switchboard.NewPolicy(switchboard.PolicyConfig{Peers: strings.NewReader(lines.String())})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
 }
 
 // address is what clients dial.

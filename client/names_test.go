@@ -96,7 +96,7 @@ func TestTooLargeIsRefusedHere(t *testing.T) {
 // TestNamesPages needs more names than one answer of 1 MiB holds.
 func TestNamesPages(t *testing.T) {
 	p := newPlace(t)
-	p.cfg.Limits.NamesPerKey = 10_000
+	p.cfg.Limits.NamesPerKey, p.cfg.Limits.NamesPerTenant = 10_000, 10_000
 	p.cfg.Limits.CallRate, p.cfg.Limits.CallBurst = 1_000_000, 1_000_000
 	p.serve(t)
 	c := dial(t, client.Config{Address: p.address()})

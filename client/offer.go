@@ -16,10 +16,11 @@ import (
 // more; a stock muxrpc library may want to see it.
 func manifest() map[string]any {
 	return map[string]any{
-		control.MethodManifest: "async",
-		control.MethodPing:     "async",
-		control.MethodOffer:    "async",
-		"channel":              map[string]any{"close": "async", "link": "async", "fd": "async"},
+		control.MethodManifest:  "async",
+		control.MethodPing:      "async",
+		control.MethodOffer:     "async",
+		control.MethodGoingAway: "async",
+		"channel":               map[string]any{"close": "async", "link": "async", "fd": "async"},
 	}
 }
 
@@ -204,6 +205,9 @@ func (s *session) ServeCall(call *muxrpc.Call) {
 		res = time.Now().UnixMilli()
 	case call.Name() == control.MethodChannelClose:
 		res, err = true, s.channelClose(call.Args())
+	case call.Name() == control.MethodGoingAway:
+		res = true
+		s.goingAway()
 	case call.Name() == control.MethodOffer:
 		call.Go(func() { // Admit may take its time
 			res, err := s.comeFor(call.Args())

@@ -43,10 +43,16 @@ func (c *Client) run(s *session) {
 func (c *Client) outlive(s *session) error {
 	select {
 	case <-s.ctx.Done():
-	case <-s.goAway():
-		// Nothing new may begin here; what has begun may end.
+	case <-s.away:
+		// Nothing new may begin here; what has begun may end. When that is so
+		// the server knows best: a channel that moves needs both its sessions
+		// longer than this end does.
 		c.withdraw(s, errGoAway)
-		s.live.await(drainTimeout, s.ctx.Done())
+		select {
+		case <-s.ctx.Done():
+		case <-s.farewell():
+			s.live.await(drainTimeout, s.ctx.Done())
+		}
 	}
 	cause := context.Cause(s.ctx)
 	if cause == nil {

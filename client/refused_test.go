@@ -29,7 +29,7 @@ type remote struct {
 func serveRemote(t *testing.T, admitted ...shs.PrivateKey) (r *remote, stop func()) {
 	t.Helper()
 	key := shs.GenerateKey()
-	srv, err := switchboard.New(switchboard.Config{Key: key, Authorized: list(admitted...)})
+	srv, err := switchboard.New(switchboard.Config{Key: key, Policy: list(t, admitted...)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,12 +45,22 @@ func serveRemote(t *testing.T, admitted ...shs.PrivateKey) (r *remote, stop func
 	return r, func() { cancel(); wg.Wait() }
 }
 
-func list(keys ...shs.PrivateKey) map[shs.PublicKey]string {
-	m := make(map[shs.PublicKey]string)
+// list is a policy that trusts some keys and no others.
+func list(t testing.TB, keys ...shs.PrivateKey) *switchboard.Policy {
+	t.Helper()
+	var all []shs.PublicKey
 	for _, k := range keys {
-		m[k.Public()] = ""
+		all = append(all, k.Public())
 	}
-	return m
+	return trusting(t, all...)
+}
+
+// admit replaces the list.
+func (r *remote) admit(t testing.TB, keys ...shs.PrivateKey) {
+	t.Helper()
+	if err := r.srv.SetPolicy(list(t, keys...)); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func (r *remote) config(key shs.PrivateKey) client.Config {
@@ -93,7 +103,7 @@ func TestRefusedReconnect(t *testing.T) {
 		peer := bubbleDial(t, r.config(other))
 		defer peer.Close()
 
-		r.srv.Authorize(list(other))
+		r.admit(t, other)
 		if got := st.await(t, client.Disconnected); got.Err == nil {
 			t.Error("disconnected without a reason")
 		}
@@ -117,7 +127,7 @@ func TestRefusedReconnect(t *testing.T) {
 		_, err = peer.Lookup(t.Context(), "test.refused")
 		wantErr(t, err, client.NotFound)
 
-		r.srv.Authorize(list(other, plugin))
+		r.admit(t, other, plugin)
 		st.await(t, client.Connected)
 		call, accepted := connect(t, peer, ln)
 		call.Close()
@@ -141,7 +151,7 @@ func TestRefusedClose(t *testing.T) {
 		cfg.OnState = st.add
 		c := bubbleDial(t, cfg)
 		ln := listen(t, c, "test.refused")
-		r.srv.Authorize(list())
+		r.admit(t)
 		for range 5 {
 			st.await(t, client.Reconnecting)
 		}
@@ -179,7 +189,7 @@ func TestRefusedForGood(t *testing.T) {
 			c := bubbleDial(t, cfg)
 			defer c.Close()
 			ln := listen(t, c, "test.refused")
-			r.srv.Authorize(list())
+			r.admit(t)
 			<-c.Done()
 			if c.Err() == nil {
 				t.Error("it has ended without a reason")

@@ -59,11 +59,11 @@ func (p *tcpPlace) serve(t testing.TB) (address string, stop func()) {
 	return shs.Address{Network: "net", Addr: ln.Addr().String(), Key: p.cfg.Key.Public()}.String(), stop
 }
 
-func newTCPPlace() *tcpPlace {
+func newTCPPlace(t testing.TB) *tcpPlace {
 	p := &tcpPlace{a: shs.GenerateKey(), b: shs.GenerateKey()}
 	p.cfg = switchboard.Config{
 		Key: shs.GenerateKey(), DrainTimeout: 200 * time.Millisecond,
-		Authorized: map[shs.PublicKey]string{p.a.Public(): "a", p.b.Public(): "b"},
+		Policy: trusting(t, p.a.Public(), p.b.Public()),
 	}
 	return p
 }
@@ -141,7 +141,7 @@ func TestResumeLinks(t *testing.T) {
 }
 
 func resumeLinks(t *testing.T, direct client.Direct) {
-	p := newTCPPlace()
+	p := newTCPPlace(t)
 	address, _ := p.serve(t)
 	a, b := p.dial(t, address, 256<<10, 512<<10, newStates(), newStates())
 	call, accepted := open(t, a, listen(t, b, "org.example.far"), client.OpenOptions{Direct: direct})
@@ -178,7 +178,7 @@ func resumeLinks(t *testing.T, direct client.Direct) {
 // TestResumeAgain: an attempt at another link that comes to nothing is followed
 // by a further one; the channel goes on over the server meanwhile.
 func TestResumeAgain(t *testing.T) {
-	p := newTCPPlace()
+	p := newTCPPlace(t)
 	var asked atomic.Int32
 	p.cfg.Direct = func(switchboard.DirectQuery) switchboard.DirectGrant {
 		if asked.Add(1) == 2 {
@@ -210,7 +210,7 @@ func TestResumeAgain(t *testing.T) {
 // TestResumeRestart: the server is restarted, and with it the parked lanes are
 // gone; the link lives, and when it dies the new server helps to another.
 func TestResumeRestart(t *testing.T) {
-	p := newTCPPlace()
+	p := newTCPPlace(t)
 	address, stop := p.serve(t)
 	sa, sb := newStates(), newStates()
 	a, b := p.dial(t, address, 1, 1<<30, sa, sb)
@@ -238,7 +238,7 @@ func TestResumeRestart(t *testing.T) {
 // link.
 func TestResumeUnoffered(t *testing.T) {
 	for _, windows := range [][2]int{{0, 1 << 20}, {1 << 20, 0}} {
-		p := newTCPPlace()
+		p := newTCPPlace(t)
 		address, _ := p.serve(t)
 		a, b := p.dial(t, address, windows[0], windows[1], newStates(), newStates())
 		call, accepted := open(t, a, listen(t, b, "org.example.far"), client.OpenOptions{Direct: client.DirectRequire})
@@ -255,7 +255,7 @@ func TestResumeUnoffered(t *testing.T) {
 // end whatever path there is.
 func TestResumeEnds(t *testing.T) {
 	for _, cut := range []bool{false, true} {
-		p := newTCPPlace()
+		p := newTCPPlace(t)
 		address, _ := p.serve(t)
 		a, b := p.dial(t, address, 1<<20, 1<<20, newStates(), newStates())
 		call, accepted := open(t, a, listen(t, b, "org.example.far"), client.OpenOptions{Direct: client.DirectRequire})
@@ -272,7 +272,7 @@ func TestResumeEnds(t *testing.T) {
 
 // TestCloseDeliversNet is TestCloseDelivers over TCP, resumable or not.
 func TestCloseDeliversNet(t *testing.T) {
-	p := newTCPPlace()
+	p := newTCPPlace(t)
 	address, _ := p.serve(t)
 	for _, window := range []int{0, 64 << 10} {
 		t.Run(strconv.Itoa(window), func(t *testing.T) {

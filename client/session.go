@@ -37,6 +37,8 @@ type session struct {
 	cancel context.CancelCauseFunc
 
 	files files // that the server has passed
+	away  chan struct{}
+	leave sync.Once // closes away
 
 	wg       sync.WaitGroup
 	guarding atomic.Bool // a listener's name has a watch
@@ -58,6 +60,7 @@ func (c *Client) newSession(ctx context.Context, conn *shs.Conn, to target) (*se
 		conn:    conn,
 		limit:   muxrpc.NewLimit(peerCalls),
 		pending: make(map[channel.ID]context.CancelFunc),
+		away:    make(chan struct{}),
 	}
 	s.ctx, s.cancel = context.WithCancelCause(c.ctx)
 	var lane muxrpc.Conn = conn
@@ -103,18 +106,25 @@ const peerCalls = 64
 
 // watchOver turns the end of either layer into the end of the session.
 func (s *session) watchOver() {
-	var gone <-chan struct{}
+	defer s.files.close()
+	var gone, away <-chan struct{}
 	if s.mux != nil {
-		gone = s.mux.Done()
+		gone, away = s.mux.Done(), s.mux.RemoteGoAway()
 	}
-	select {
-	case <-gone:
-		s.cancel(s.mux.Err())
-	case <-s.ctl.Done():
-		s.cancel(fmt.Errorf("control lane: %w", s.ctl.Err()))
-	case <-s.ctx.Done():
+	for {
+		select {
+		case <-gone:
+			s.cancel(s.mux.Err())
+		case <-s.ctl.Done():
+			s.cancel(fmt.Errorf("control lane: %w", s.ctl.Err()))
+		case <-s.ctx.Done():
+		case <-away:
+			away = nil
+			s.goingAway()
+			continue
+		}
+		return
 	}
-	s.files.close()
 }
 
 // keepAlive does for a single lane what the multiplexer does for yamux.
@@ -146,8 +156,15 @@ func (s *session) over() bool {
 	if s.ctx.Err() != nil {
 		return true
 	}
+	if s.mux != nil { // watchOver may not have seen it yet
+		select {
+		case <-s.mux.RemoteGoAway():
+			return true
+		default:
+		}
+	}
 	select {
-	case <-s.goAway():
+	case <-s.away:
 		return true
 	default:
 		return false
@@ -162,7 +179,7 @@ func (s *session) awaitOver(ctx context.Context, d time.Duration) bool {
 	select {
 	case <-s.ctx.Done():
 		return true
-	case <-s.goAway():
+	case <-s.away:
 		return true
 	case <-t.C:
 	case <-ctx.Done():
@@ -170,9 +187,13 @@ func (s *session) awaitOver(ctx context.Context, d time.Duration) bool {
 	return false
 }
 
-// goAway returns a channel that is closed when the server wants us to leave;
-// nil if it has no way to say so.
-func (s *session) goAway() <-chan struct{} {
+// goingAway notes that the server wants us to leave: by its call of that name,
+// or by yamux's go-away.
+func (s *session) goingAway() { s.leave.Do(func() { close(s.away) }) }
+
+// farewell returns a channel that is closed by yamux's go-away; without yamux
+// there is none, and the server's goodbye is the end.
+func (s *session) farewell() <-chan struct{} {
 	if s.mux == nil {
 		return nil
 	}

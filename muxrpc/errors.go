@@ -3,6 +3,7 @@ package muxrpc
 import (
 	"encoding/json"
 	"errors"
+	"strconv"
 	"strings"
 
 	"github.com/cad2f06c/switchboard/internal/quickjson"
@@ -28,9 +29,11 @@ var (
 	errKind      = errors.New("muxrpc: wrong kind of call")
 )
 
-// RemoteError is an error that crosses the wire: {"name": Name, "message": Message, "stack": ""}. Name is the code.
+// RemoteError is an error that crosses the wire: {"name": Name, "message": Message, "stack": ""}. Name is the code. RetryMS, if it is
+// positive, is when to try again, in milliseconds: one more field, "retry_ms".
 type RemoteError struct {
 	Name, Message string
+	RetryMS       int64
 }
 
 // Error returns "name: message".
@@ -49,7 +52,11 @@ func (e *RemoteError) MarshalJSON() ([]byte, error) { return e.AppendJSON(nil), 
 func (e *RemoteError) AppendJSON(b []byte) []byte {
 	b = quickjson.AppendText(append(b, `{"name":`...), e.Name)
 	b = quickjson.AppendText(append(b, `,"message":`...), e.Message)
-	return append(b, `,"stack":""}`...)
+	b = append(b, `,"stack":""`...)
+	if e.RetryMS > 0 {
+		b = strconv.AppendInt(append(b, `,"retry_ms":`...), e.RetryMS, 10)
+	}
+	return append(b, '}')
 }
 
 // encodeError is the body of an END or of a failed async call. What is no RemoteError is hidden from the peer.
@@ -72,12 +79,19 @@ func decodeEnd(p Packet) error {
 // decodeError reads an error body leniently: whatever it is, the call has failed. Stock peers put any JSON value or text there.
 func decodeError(p Packet) *RemoteError {
 	const most = 256 // bytes of a body that is no error object
-	var w struct{ Name, Message string }
+	var w struct {
+		Name, Message string
+		RetryMS       json.RawMessage `json:"retry_ms"` // of whatever kind
+	}
 	if p.bodyType() == FlagJSON && checkJSON(p.Body, nil) == nil && json.Unmarshal(p.Body, &w) == nil && (w.Name != "" || w.Message != "") {
 		if w.Name == "" {
 			w.Name = codeUnknown
 		}
-		return &RemoteError{Name: w.Name, Message: w.Message}
+		retry, err := strconv.ParseInt(string(w.RetryMS), 10, 64)
+		if err != nil || retry < 0 {
+			retry = 0
+		}
+		return &RemoteError{Name: w.Name, Message: w.Message, RetryMS: retry}
 	}
 	return &RemoteError{Name: codeUnknown, Message: strings.ToValidUTF8(string(p.Body[:min(len(p.Body), most)]), "\uFFFD")}
 }

@@ -10,6 +10,8 @@ import (
 // first line that holds (PROTOCOL.md §5):
 //
 //	n is reserved                                → ErrReserved
+//	nobody owns n, and it is held for another key
+//	  (not opt.From, nor below)                   → ErrTaken
 //	nobody owns n                                → owner; a full key: ErrQuota
 //	the session owns n                           → owner, same epoch; flags replaced, info too if given
 //	opt.Replace, and the owner yields or has the
@@ -27,6 +29,7 @@ import (
 // have taken effect of one name by one key within 30 s.
 func (r *Registry) Claim(now time.Time, o Owner, n Name, opt Options) (Result, []Change, error) {
 	r.acts.expire(now)
+	r.holds.expire(now)
 	if Reserved(n) {
 		return Result{}, nil, ErrReserved
 	}
@@ -34,10 +37,10 @@ func (r *Registry) Claim(now time.Time, o Owner, n Name, opt Options) (Result, [
 	rec := r.names[n]
 	switch {
 	case rec == nil:
-		return r.claimFree(now, n, mine)
+		return r.claimFree(now, n, mine, opt.From)
 	case rec.owner.Session == o.Session:
 		return r.reclaim(now, rec, mine)
-	case opt.Replace && (rec.owner.yield || rec.owner.Key == o.Key):
+	case opt.Replace && (rec.owner.yield || rec.owner.Key == o.Key || opt.inherits(rec.owner.Key)):
 		return r.replace(now, rec, mine)
 	case opt.Queue:
 		return r.wait(rec, mine)
@@ -47,11 +50,18 @@ func (r *Registry) Claim(now time.Time, o Owner, n Name, opt Options) (Result, [
 	}
 }
 
+// inherits reports whether the claimant's key has taken the place of another.
+func (o *Options) inherits(key [32]byte) bool { return o.From != [32]byte{} && o.From == key }
+
 // claimFree gives a name that nobody owns.
-func (r *Registry) claimFree(now time.Time, n Name, mine claim) (Result, []Change, error) {
+func (r *Registry) claimFree(now time.Time, n Name, mine claim, from [32]byte) (Result, []Change, error) {
+	if r.holds.refuses(n, mine.Key) && r.holds.refuses(n, from) {
+		return Result{}, nil, ErrTaken
+	}
 	if r.keys.total(mine.Key) >= r.limits.NamesPerKey {
 		return Result{}, nil, ErrQuota
 	}
+	r.holds.end(n)
 	rec := &record{}
 	r.names[n] = rec
 	change := r.begin(now, n, rec, mine, Connected, nil)
@@ -153,12 +163,17 @@ func (r *Registry) Update(now time.Time, session uint64, n Name, info []byte) (u
 // order. The next waiter owns a name in the same event (Moved).
 func (r *Registry) Drop(now time.Time, session uint64) []Change {
 	r.acts.expire(now)
+	r.holds.expire(now)
 	for _, n := range r.sessions.waiting(session) {
 		r.leave(r.names[n], session)
 	}
 	var changes []Change
 	for _, n := range r.sessions.owned(session) {
-		changes = append(changes, r.end(now, r.names[n]))
+		rec := r.names[n]
+		if r.limits.Hold > 0 && len(rec.line) == 0 {
+			r.holds.begin(n, rec.owner.Key, now.Add(r.limits.Hold), r.limits.NamesPerKey)
+		}
+		changes = append(changes, r.end(now, rec))
 	}
 	return changes
 }

@@ -21,6 +21,11 @@ type Limits struct {
 	NamesPerKey    int // names owned plus waits, over all sessions of a key; default 16
 	WaitersPerName int // default 64
 	Log            int // changes kept for Since, and as many revs of snapshots; default 4096
+
+	// Hold is how long a name that nobody waits for stays with the key whose
+	// session has ended, to another's claim ErrTaken; none if it is 0. What is
+	// released is not held.
+	Hold time.Duration
 }
 
 // Owner is a session with the key it has proven and the transport it came over
@@ -33,10 +38,13 @@ type Owner struct {
 
 // Options of a claim.
 type Options struct {
-	Queue   bool   // wait if the name is owned; as the owner: wait when replaced
-	Replace bool   // take the name from an owner that yields or has the same key; now, or not at all
-	Yield   bool   // as the owner: let anybody take the name with Replace
-	Info    []byte // published with the name, ≤ 4 KiB JSON (the caller checks); nil: not given. It is copied
+	Queue   bool // wait if the name is owned; as the owner: wait when replaced
+	Replace bool // take the name from an owner that yields or has the same key; now, or not at all
+	Yield   bool // as the owner: let anybody take the name with Replace
+	// From is a key of which the claimant's has taken the place: what may be done as
+	// another session of the same key may be done as one of that. Zero: none.
+	From [32]byte
+	Info []byte // published with the name, ≤ 4 KiB JSON (the caller checks); nil: not given. It is copied
 }
 
 // Entry is one owned name as it is published. An Entry is never changed once it
@@ -100,6 +108,7 @@ type Registry struct {
 	sessions books[uint64]
 	keys     books[[32]byte]
 	acts     replaces
+	holds    holds
 	log      history
 	index    index
 	rev      uint64 // the last one drawn
@@ -153,6 +162,10 @@ func (r *Registry) Get(n Name) (*Entry, bool) {
 
 // NamesOf returns the names that a session owns, sorted; the slice is the caller's.
 func (r *Registry) NamesOf(session uint64) []Name { return r.sessions.owned(session) }
+
+// WaitsOf returns the names that a session waits for, sorted; the slice is the
+// caller's.
+func (r *Registry) WaitsOf(session uint64) []Name { return r.sessions.waiting(session) }
 
 // NamesOfKey returns the names that all sessions of a key own, sorted; the slice
 // is the caller's.

@@ -26,6 +26,7 @@ type Conn struct {
 	// Written under shaking, read by anybody once shaken is true.
 	remote PublicKey
 	mode   Mode
+	other  bool // under Config.PurposeKey
 	in     *reader
 	out    *writer
 	shaken atomic.Bool
@@ -87,6 +88,10 @@ func (c *Conn) Mode() Mode {
 	}
 	return c.mode
 }
+
+// Purpose reports, at a server, whether the handshake was under Config.PurposeKey.
+// It is false before the handshake is done.
+func (c *Conn) Purpose() bool { return c.shaken.Load() && c.other }
 
 // Read returns the next bytes from the peer. io.EOF is the peer's goodbye,
 // io.ErrUnexpectedEOF a connection that ended without one, ErrProtocol a stream

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
@@ -15,7 +17,8 @@ import (
 var (
 	errNoKey    = errors.New("shs: Config.Key is not set")
 	errOtherKey = errors.New("shs: Config.Prepared is of another key")
-	errSameKey  = errors.New("shs: Config.PlainKey is the key of box mode")
+	errSameKey  = errors.New("shs: two of Config.NetworkKey, PlainKey and PurposeKey are the same")
+	errPurpose  = errors.New("shs: Config.PurposeKey goes with AuthorizePurpose, at a server")
 )
 
 // Handshake runs the handshake, once; later calls return its result. If ctx
@@ -64,7 +67,7 @@ func (c *Conn) handshake(stop func() bool, cause func() error) error {
 		stop()
 		return c.failed
 	}
-	session, err := c.shakeAside()
+	session, err := c.shake()
 	if !stop() {
 		c.cut(cause())
 	}
@@ -83,13 +86,26 @@ func (c *Conn) handshake(stop func() bool, cause func() error) error {
 	return nil
 }
 
-// shakeAside is shake on a goroutine of its own: curve arithmetic needs a deep
-// stack, which whoever goes on to serve the connection would keep for long.
-func (c *Conn) shakeAside() (session *shs1.Session, err error) {
+// aside runs f on a goroutine of its own: curve arithmetic needs a deep stack,
+// which whoever goes on to serve the connection, or waits for its peer, would keep
+// for long. A panic there is one here, where somebody may recover it.
+func aside(f func() error) (err error) {
+	var broken any
+	var stack []byte
 	var wg sync.WaitGroup
-	wg.Go(func() { session, err = c.shake() })
+	wg.Go(func() {
+		defer func() {
+			if broken = recover(); broken != nil {
+				stack = debug.Stack()
+			}
+		}()
+		err = f()
+	})
 	wg.Wait()
-	return session, err
+	if broken != nil {
+		panic(fmt.Sprintf("shs: panic in a handshake: %v\n\n%s", broken, stack))
+	}
+	return err
 }
 
 // shake picks the network keys and runs the messages.
@@ -116,18 +132,63 @@ func (c *Conn) shake() (*shs1.Session, error) {
 	default:
 		inner.Networks = [][32]byte{network, cfg.PlainKey}
 	}
-	if c.client {
-		return shs1.Client(c.raw, inner)
+	if err := c.addPurpose(inner); err != nil {
+		return nil, err
 	}
-	if cfg.Authorize != nil {
-		inner.Authorize = func(client [32]byte, i int) error { return cfg.Authorize(client, c.modeOf(i)) }
+	if c.client {
+		var session *shs1.Session
+		err := aside(func() (err error) { session, err = shs1.Client(c.raw, inner); return err })
+		return session, err
+	}
+	inner.Authorize = c.authorize
+	inner.Work = func(message int, do func() error) error {
+		if cfg.Work == nil {
+			return aside(do)
+		}
+		return cfg.Work(message, func() error { return aside(do) })
 	}
 	return shs1.Server(c.raw, inner)
 }
 
+// addPurpose puts a server's purpose key behind the keys of logins.
+func (c *Conn) addPurpose(inner *shs1.Config) error {
+	key := c.cfg.PurposeKey
+	switch {
+	case key.IsZero() != (c.cfg.AuthorizePurpose == nil), c.client && !key.IsZero():
+		return errPurpose
+	case key.IsZero():
+		return nil
+	case slices.Contains(inner.Networks, [32]byte(key)):
+		return errSameKey
+	}
+	inner.Networks = append(inner.Networks, key)
+	return nil
+}
+
+// isPurpose tells by the index of the network key in shake whether that is the
+// purpose key.
+func (c *Conn) isPurpose(network int) bool {
+	logins := 1
+	if !c.cfg.PlainKey.IsZero() && !c.client {
+		logins = 2
+	}
+	return network == logins
+}
+
+// authorize asks whoever decides on a handshake under a network key.
+func (c *Conn) authorize(client [32]byte, network int) error {
+	switch {
+	case c.isPurpose(network):
+		return c.cfg.AuthorizePurpose(client)
+	case c.cfg.Authorize != nil:
+		return c.cfg.Authorize(client, c.modeOf(network))
+	}
+	return nil
+}
+
 // modeOf tells the mode by the index of the network key in shake.
 func (c *Conn) modeOf(network int) Mode {
-	if network == 1 || c.client && !c.cfg.PlainKey.IsZero() {
+	if network == 1 && !c.isPurpose(network) || c.client && !c.cfg.PlainKey.IsZero() {
 		return Plain
 	}
 	return Box
@@ -135,7 +196,7 @@ func (c *Conn) modeOf(network int) Mode {
 
 // establish makes both halves out of the outcome.
 func (c *Conn) establish(s *shs1.Session) {
-	c.remote, c.mode = s.Remote, c.modeOf(s.Network)
+	c.remote, c.mode, c.other = s.Remote, c.modeOf(s.Network), c.isPurpose(s.Network)
 	if c.mode == Plain {
 		c.in = newReader(c.raw, new(plainReader))
 		c.out = newWriter(c.raw, plainWriter{})

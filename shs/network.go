@@ -57,6 +57,9 @@ func (k NetworkKey) Sealed(channel [16]byte, to string) NetworkKey {
 	return k.purpose("sealed", channel[:], textField(to))
 }
 
+// Invite is the purpose key under which an invite is redeemed (PROTOCOL.md §14).
+func (k NetworkKey) Invite() NetworkKey { return k.purpose("invite") }
+
 // purpose derives a purpose key: the first 32 bytes of HMAC-SHA-512 under k
 // over "switchboard/1/" | label | 00 | fields. Every field has a fixed size or
 // says its own, so no two purposes share an input.

@@ -103,6 +103,17 @@ type Config struct {
 	// box only. A client that sets it uses plain and nothing else; a server
 	// accepts plain under it as well as box.
 	PlainKey NetworkKey
+	// PurposeKey, at a server, is one more key under which it accepts box mode, for
+	// connections that are no logins; zero means none. AuthorizePurpose, which must be
+	// set with it, decides on these in place of Authorize: see Conn.Purpose.
+	PurposeKey       NetworkKey
+	AuthorizePurpose func(client PublicKey) error
+	// Work, at a server, bounds how many handshakes compute at once: it runs do,
+	// which is the curve arithmetic, and the Authorize, that a message of the
+	// client asks for: 1, its hello, which is under a key of ours, or 3, its proof.
+	// Its error ends the handshake; it must be that of do if do ran. Nil runs it
+	// at once. Its time counts into that of Handshake, which waits for it.
+	Work func(message int, do func() error) error
 	// ServerKey, at a client, is whom to expect. It must be set there.
 	ServerKey PublicKey
 	// Authorize, at a server, is called once with the client's proven key,

@@ -3,7 +3,6 @@ package switchboard
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"net"
 	"os"
 
@@ -22,15 +21,13 @@ const (
 // Why a login was refused. The peer sees a closed connection and nothing else;
 // the words are for the log.
 var (
-	errOtherUser     = errors.New("the peer runs as another user")
-	errNotAuthorized = errors.New("the key is not in authorized_peers")
-	errServerKey     = errors.New("the server's own key is refused over TCP")
-	errKeySessions   = errors.New("too many sessions of this key")
-	errSessions      = errors.New("too many sessions")
-	errStopping      = errors.New("the server is shutting down")
+	errOtherUser   = errors.New("the peer runs as another user")
+	errKeySessions = errors.New("too many sessions of this key")
+	errSessions    = errors.New("too many sessions")
+	errStopping    = errors.New("the server is shutting down")
 
-	// errRevoked ends a session of a key that was in the list before.
-	errRevoked = control.NotAllowed.With(errNotAuthorized.Error())
+	// errRevoked ends a session whose key was admitted before.
+	errRevoked = control.NotAllowed.With("the policy admits the key no longer")
 )
 
 // origin is what the kernel says about a connection before its first byte.
@@ -60,10 +57,8 @@ func (s *Server) newGate(ln net.Listener) (gate, error) {
 		}
 		return gate{transport: transportUnix, listenUID: uid}, nil
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.authorized == nil {
-		return gate{}, ErrNoAuthorized
+	if !s.rules.Load().source.keys {
+		return gate{}, ErrNoPolicy
 	}
 	return gate{transport: transportNet}, nil
 }
@@ -87,75 +82,6 @@ func (g gate) look(conn net.Conn) (origin, error) {
 
 // permits decides on a proven key.
 func (s *Server) permits(o origin, key shs.PublicKey) error {
-	if o.transport != transportNet {
-		return nil
-	}
-	s.mu.Lock()
-	_, ok := s.authorized[key]
-	s.mu.Unlock()
-	switch {
-	case ok:
-		return nil
-	case key == s.key:
-		return errServerKey
-	}
-	return errNotAuthorized
-}
-
-// Authorize replaces the keys that are admitted over TCP, while the server
-// runs. The sessions over TCP of keys that are no longer listed end, their
-// channels with them, and so do channels that have moved to a direct link, as
-// far as their peers do as they are told; nil lists nobody. It does not keep the map. Safe for
-// concurrent use.
-func (s *Server) Authorize(keys map[shs.PublicKey]string) {
-	keys = maps.Clone(keys)
-	s.mu.Lock()
-	s.authorized = keys
-	if s.stopping {
-		s.mu.Unlock()
-		return // all sessions end anyway
-	}
-	s.wg.Add(1) // what kill starts is waited for by Serve
-	defer s.wg.Done()
-	revoked := func(key shs.PublicKey, far bool) bool {
-		_, ok := keys[key]
-		return far && !ok
-	}
-	tell := s.moved.revoke(revoked, reasonRevoked)
-	mine := make(map[*session][]notice) // of those that end
-	for _, sess := range s.sessions {
-		if revoked(sess.key, sess.transport == transportNet) {
-			mine[sess] = nil
-		}
-	}
-	others := tell[:0]
-	for _, n := range tell {
-		if sess := s.sessions[n.session]; sess != nil && revoked(sess.key, sess.transport == transportNet) {
-			mine[sess] = append(mine[sess], n)
-			sess.leaving = true
-		} else {
-			others = append(others, n)
-		}
-	}
-	s.tellLocked(others)
-	s.mu.Unlock()
-	for sess, notices := range mine {
-		sess.revokeKey(notices)
-	}
-}
-
-// revokeKey ends a session whose key is out, and its channels. Those that have
-// moved only its peer can end, so it is told of them first.
-func (s *session) revokeKey(notices []notice) {
-	if len(notices) == 0 {
-		s.kill(errRevoked)
-		return
-	}
-	for _, l := range s.openLinks() {
-		s.srv.wg.Go(func() { l.end(reasonGone, s, errRevoked) })
-	}
-	s.srv.wg.Go(func() {
-		s.goodbyes(notices)
-		s.kill(errRevoked)
-	})
+	_, err := s.rules.Load().admit(key, originOf(o.transport))
+	return err
 }

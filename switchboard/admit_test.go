@@ -3,7 +3,10 @@ package switchboard_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"net"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -17,20 +20,48 @@ import (
 // far is an in-process listener that the server cannot tell from TCP.
 type far struct{ *switchboard.Local }
 
-// listed makes a list of the n-th keys.
-func listed(ns ...byte) map[shs.PublicKey]string {
-	keys := make(map[shs.PublicKey]string)
+// listed makes a policy in which the n-th keys are trusted.
+func listed(ns ...byte) *switchboard.Policy {
+	var text strings.Builder
 	for _, n := range ns {
-		keys[seeded(n).Public()] = ""
+		fmt.Fprintln(&text, seeded(n).Public(), "level=trusted")
 	}
-	return keys
+	return mustPolicy(switchboard.PolicyConfig{Peers: strings.NewReader(text.String())})
+}
+
+// rules makes a policy of lines in which @N is the n-th key.
+func rules(lines ...string) *switchboard.Policy {
+	return mustPolicy(switchboard.PolicyConfig{Peers: peers(lines...)})
+}
+
+// peers is the text of a list in which @N is the n-th key.
+func peers(lines ...string) io.Reader {
+	var text strings.Builder
+	for _, line := range lines {
+		key, rest, _ := strings.Cut(line, " ")
+		n, err := strconv.Atoi(key[1:])
+		if err != nil {
+			panic(err)
+		}
+		fmt.Fprintln(&text, seeded(byte(n)).Public(), rest)
+	}
+	return strings.NewReader(text.String())
+}
+
+// mustPolicy makes a policy that has no mistake.
+func mustPolicy(cfg switchboard.PolicyConfig) *switchboard.Policy {
+	p, err := switchboard.NewPolicy(cfg)
+	if err != nil {
+		panic(err)
+	}
+	return p
 }
 
 // farBubble runs f with a server that serves in-process peers and far ones,
 // which key 1 may be.
 func farBubble(t *testing.T, f func(t *testing.T, h *host, remote *switchboard.Local)) {
 	synctest.Test(t, func(t *testing.T) {
-		srv, err := switchboard.New(switchboard.Config{Key: seeded(0), Authorized: listed(1)})
+		srv, err := switchboard.New(switchboard.Config{Key: seeded(0), Policy: listed(1)})
 		must(t, err)
 		ctx, stop := context.WithCancel(t.Context())
 		remote := switchboard.NewLocal()
@@ -51,12 +82,12 @@ func (h *host) dialFar(remote *switchboard.Local, n byte) (*peer, error) {
 	must(h.t, err)
 	h.t.Cleanup(func() { raw.Close() })
 	conn := shs.Client(raw, &shs.Config{Key: seeded(n), ServerKey: h.srv.Key()})
-	return &peer{h.t, channel.Lane(conn)}, conn.Handshake(h.t.Context())
+	return &peer{t: h.t, lane: channel.Lane(conn)}, conn.Handshake(h.t.Context())
 }
 
 // A new list admits and ends far sessions, with their names; others stay, and a
 // session whose key stays listed notices nothing.
-func TestAuthorize(t *testing.T) {
+func TestSetPolicy(t *testing.T) {
 	farBubble(t, func(t *testing.T, h *host, remote *switchboard.Local) {
 		one, err := h.dialFar(remote, 1)
 		must(t, err)
@@ -67,15 +98,13 @@ func TestAuthorize(t *testing.T) {
 		near := h.lane(1)
 		near.call(1, "names.claim", `{"name":"near"}`)
 
-		keys := listed(1, 2)
-		h.srv.Authorize(keys)
-		delete(keys, seeded(2).Public()) // the server must not look here again
+		must(t, h.srv.SetPolicy(listed(1, 2)))
 		two, err := h.dialFar(remote, 2)
 		must(t, err)
 		two.call(1, "ping", "")
 		one.call(2, "ping", "")
 
-		h.srv.Authorize(listed(2))
+		must(t, h.srv.SetPolicy(listed(2)))
 		one.wantCutOrNothing()
 		if _, err := h.dialFar(remote, 1); !errors.Is(err, shs.ErrRefused) {
 			t.Errorf("a key that is no longer listed: got %v, want ErrRefused", err)
@@ -85,26 +114,26 @@ func TestAuthorize(t *testing.T) {
 		if got := string(near.call(2, "names.list", `{"match":"**"}`)); strings.Contains(got, `"one"`) || !strings.Contains(got, `"near"`) {
 			t.Errorf("got names %s, want near alone", got)
 		}
-		h.srv.Authorize(nil)
+		must(t, h.srv.SetPolicy(listed()))
 		two.wantCutOrNothing()
 		near.call(3, "ping", "")
 	})
 }
 
 // A login that is under way when its key leaves the list does not slip through.
-func TestAuthorizeDuringLogin(t *testing.T) {
+func TestSetPolicyDuringLogin(t *testing.T) {
 	farBubble(t, func(t *testing.T, h *host, remote *switchboard.Local) {
 		raw, err := remote.DialContext(t.Context(), "", "")
 		must(t, err)
 		defer raw.Close()
 		late := &beforeLast{Conn: raw, do: func() {
 			synctest.Wait() // the server has let us in and is writing message 4
-			h.srv.Authorize(listed(2))
+			must(t, h.srv.SetPolicy(listed(2)))
 		}}
 		conn := shs.Client(late, &shs.Config{Key: seeded(1), ServerKey: h.srv.Key()})
 		must(t, conn.Handshake(t.Context()))
 		began := time.Now()
-		(&peer{t, conn}).wantCutOrNothing()
+		(&peer{t: t, lane: conn}).wantCutOrNothing()
 		if took := time.Since(began); took > time.Second {
 			t.Errorf("the session went on for %v, want its end at once", took)
 		}

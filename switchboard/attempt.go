@@ -59,12 +59,19 @@ func (s *session) tryConnect(lane *mux.Stream, req int32, c call, by *mux.Batch)
 	target, f, free, err := s.tryReserve(c)
 	if err != nil {
 		s.log.Debug("connect refused", "to", c.args.To, "err", err)
-		s.srv.wg.Go(func() { refuse(lane, req, err) })
+		s.failedOpen(c.args.To, err)
+		s.spawn(func() { refuse(lane, req, err) })
 		return true
 	}
 	if free != nil {
 		return false
 	}
+	reserved := true
+	defer func() {
+		if reserved { // a panic
+			s.srv.unreserve(target, s.key)
+		}
+	}()
 	a := &attempt{s: s, lane: lane, req: req, target: target, epoch: f.epoch}
 	id := channel.NewID()
 	if f.mux != nil {
@@ -75,7 +82,9 @@ func (s *session) tryConnect(lane *mux.Stream, req int32, c call, by *mux.Batch)
 	}
 	if err == nil && a.offer != nil {
 		a.mu.Lock() // fail, which may come at once, waits for link
-		a.link, err = s.newLink(id, c.args.To, lane, a.fail)
+		if a.link, err = s.newLink(id, c.args.To, lane, a.fail); err == nil {
+			a.link.meant(f.to, target)
+		}
 		a.mu.Unlock()
 	}
 	if a.link == nil {
@@ -84,11 +93,14 @@ func (s *session) tryConnect(lane *mux.Stream, req int32, c call, by *mux.Batch)
 		}
 		s.srv.dropSecrets(s.key, id)
 		s.srv.unreserve(target, s.key)
+		reserved = false
 		if err != nil {
-			s.srv.wg.Go(func() { refuse(lane, req, err) })
+			s.failedOpen(c.args.To, err)
+			s.spawn(func() { refuse(lane, req, err) })
 		}
 		return err != nil
 	}
+	reserved = false
 	by.Gather(f.mux)
 	a.begin(c, s.offerArgs(a.link, c, f, &a.wish))
 	return true
@@ -109,6 +121,7 @@ func (a *attempt) begin(c call, offer control.OfferArgs) {
 
 // answered looks at what has come from the callee.
 func (a *attempt) answered(by *mux.Batch) {
+	defer a.target.shield()
 	size, waits, ended := whole(a.offer)
 	if size == 0 && !ended {
 		if waits > control.MaxServerBody {
@@ -150,7 +163,7 @@ func (a *attempt) accepted(answer []byte, by *mux.Batch) {
 		}
 		err = errCallerGone
 	}
-	a.link.srv.wg.Go(func() { a.giveUp(err) })
+	a.s.spawn(func() { a.giveUp(err) })
 }
 
 // fail ends the attempt, unless that is decided. It may be called from anywhere.
@@ -158,7 +171,7 @@ func (a *attempt) fail(err error) {
 	if !a.over.CompareAndSwap(false, true) {
 		return
 	}
-	a.s.srv.wg.Go(func() {
+	a.s.spawn(func() {
 		if !a.disarm() {
 			err = errCallerGone
 		}
@@ -192,5 +205,6 @@ func (a *attempt) giveUp(err error) {
 		return
 	}
 	a.s.log.Debug("connect refused", "to", a.link.name, "channel", a.link.id.String(), "err", err)
+	a.s.failedOpen(a.link.name, err)
 	refuse(a.lane, a.req, err)
 }

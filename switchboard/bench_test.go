@@ -28,7 +28,7 @@ type site struct {
 func newSite(b testing.TB) *site {
 	b.Helper()
 	srv, err := switchboard.New(switchboard.Config{Key: seeded(0), Limits: switchboard.Limits{
-		Sessions: 1 << 20, SessionsPerKey: 1 << 20, NamesPerKey: 1 << 20, CallRate: 1 << 30, CallBurst: 1 << 30,
+		Sessions: 1 << 20, SessionsPerKey: 1 << 20, NamesPerKey: 1 << 20, NamesPerTenant: 1 << 20, CallRate: 1 << 30, CallBurst: 1 << 30,
 		WatchEvents: 1 << 20, WatchBytes: 1 << 30,
 	}})
 	if err != nil {

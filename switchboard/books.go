@@ -2,10 +2,10 @@ package switchboard
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cad2f06c/switchboard/channel"
-	"github.com/cad2f06c/switchboard/internal/control"
 	"github.com/cad2f06c/switchboard/internal/mux"
 	"github.com/cad2f06c/switchboard/names"
 	"github.com/cad2f06c/switchboard/shs"
@@ -21,8 +21,9 @@ type books struct {
 	sessions map[uint64]*session
 	keys     map[shs.PublicKey]*keyBooks
 	registry *names.Registry
+	owned    map[string]int // names in the registry, by tenant
 	watches  map[*watch]struct{}
-	matcher  names.Matcher[*watch]        // of watches
+	matchers matchers                     // of watches
 	offers   map[channel.ID]*pendingOffer // waiting for accept on a new connection
 	links    map[channel.ID]*link         // bound: relayed, or parked by a move that may come back
 	moved    movedBooks
@@ -31,26 +32,20 @@ type books struct {
 	total    int     // admitted logins
 	stopping bool
 
+	alarm func(key shs.PublicKey, word string, n int) // hears of keys that call very often; nil: nobody
+
 	roll roll // the registry's names as a list shows them; has a lock of its own
 
-	authorized map[shs.PublicKey]string // admitted over TCP; never changed in place
-}
-
-// keyBooks is what the sessions of one key share. It outlives them until its
-// calls are paid for: a new login does not buy new calls.
-type keyBooks struct {
-	sessions int
-	budget   *mux.Budget // bytes held for them
-	tokens   float64     // calls that may be made at once
-	filled   time.Time
-	secrets  secrets // of attempts at direct links by its sessions
+	rules  atomic.Pointer[rules] // changed with mu held, and with it the rights of all sessions
+	newRev uint64                // of the last change of rules: rights may differ before
 }
 
 func (b *books) init(l Limits, now time.Time) {
 	b.limits = l
 	b.sessions = make(map[uint64]*session)
 	b.keys = make(map[shs.PublicKey]*keyBooks)
-	b.registry = names.New(names.Limits{NamesPerKey: l.NamesPerKey, WaitersPerName: l.WaitersPerName}, now)
+	b.registry = names.New(names.Limits{NamesPerKey: l.NamesPerKey, WaitersPerName: l.WaitersPerName, Hold: l.NameHold}, now)
+	b.owned = make(map[string]int)
 	b.watches = make(map[*watch]struct{})
 	b.offers = make(map[channel.ID]*pendingOffer)
 	b.links = make(map[channel.ID]*link)
@@ -69,7 +64,7 @@ func (b *books) enter(key shs.PublicKey) error {
 		return errSessions
 	case k == nil:
 		b.sweepLocked(time.Now())
-		k = &keyBooks{budget: mux.NewBudget(b.limits.Held), tokens: float64(b.limits.CallBurst), filled: time.Now()}
+		k = &keyBooks{}
 		b.keys[key] = k
 	case k.sessions >= b.limits.SessionsPerKey:
 		return errKeySessions
@@ -101,7 +96,7 @@ func (b *books) sweepLocked(now time.Time) {
 		return
 	}
 	for key, k := range b.keys {
-		if k.sessions == 0 && b.tokensLocked(k, now) >= float64(b.limits.CallBurst) {
+		if k.sessions == 0 && k.paid(now) {
 			delete(b.keys, key)
 		}
 	}
@@ -110,27 +105,6 @@ func (b *books) sweepLocked(now time.Time) {
 // maxDebtors is how many keys without a session are kept before they are
 // looked through.
 const maxDebtors = 64
-
-// tokensLocked is how many calls a key may make now.
-func (b *books) tokensLocked(k *keyBooks, now time.Time) float64 {
-	return min(float64(b.limits.CallBurst), k.tokens+now.Sub(k.filled).Seconds()*float64(b.limits.CallRate))
-}
-
-// spend takes one call from the budget of a key.
-func (b *books) spend(key shs.PublicKey, now time.Time) error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.stopping {
-		return control.ShuttingDown
-	}
-	k := b.keys[key]
-	k.tokens, k.filled = b.tokensLocked(k, now), now
-	if k.tokens < 1 {
-		return control.RateLimited.With("too many calls; try again in a second")
-	}
-	k.tokens--
-	return nil
-}
 
 // dropLocked takes a session out of the registry and out of the books.
 func (b *books) dropLocked(id uint64) {

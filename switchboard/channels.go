@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/cad2f06c/switchboard/channel"
+	"github.com/cad2f06c/switchboard/internal/audit"
 	"github.com/cad2f06c/switchboard/internal/control"
 )
 
@@ -42,20 +43,25 @@ func (s *Server) CloseChannel(id channel.ID, reason string) error {
 	return nil
 }
 
-// admin reports whether the session is an administrator's: it proved the
-// server's own key, on a Unix socket.
-func (s *session) admin() bool { return s.key == s.srv.key && s.transport == transportUnix }
+// admin reports whether the session is an administrator's.
+func (s *session) admin() bool { return s.rights.Load().admin() }
 
 var errNoAdmin = control.NotAllowed.With("this is for administrators")
 
 // closeChannel serves channels.close.
 func (s *session) closeChannel(a control.ChannelCloseArgs) (bool, error) {
-	if !s.admin() {
-		return false, errNoAdmin
+	if err := s.administers(control.MethodChannelsClose); err != nil {
+		return false, err
 	}
 	id, err := channel.ParseID(a.Channel)
 	if err != nil {
 		return false, control.BadRequest.With("channel is 32 lower-case hex digits")
+	}
+	if !s.srv.hasChannel(id) {
+		return false, errNoMoved
+	}
+	if err := s.commit(audit.Event{Event: evChannelClosed, Channel: id.String(), Reason: tame(a.Reason)}); err != nil {
+		return false, err
 	}
 	if err := s.srv.CloseChannel(id, a.Reason); err != nil {
 		return false, errNoMoved
@@ -63,10 +69,19 @@ func (s *session) closeChannel(a control.ChannelCloseArgs) (bool, error) {
 	return true, nil
 }
 
+// hasChannel reports whether there is such a channel.
+func (s *Server) hasChannel(id channel.ID) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.links[id] != nil || s.moved.channels[id] != nil
+}
+
 // channels serves channels.list.
 func (s *session) channels(a control.ChannelsListArgs) (control.ChannelsList, error) {
-	if a.All && !s.admin() {
-		return control.ChannelsList{}, errNoAdmin
+	if a.All {
+		if err := s.administers(control.MethodChannelsList); err != nil {
+			return control.ChannelsList{}, err
+		}
 	}
 	var all []control.ChannelInfo
 	s.srv.mu.Lock()
@@ -82,14 +97,8 @@ func (s *session) channels(a control.ChannelsListArgs) (control.ChannelsList, er
 
 // page is as much of a sorted list as has room.
 func page(all []control.ChannelInfo, room int) control.ChannelsList {
-	var b []byte
-	for i := range all {
-		b = control.AppendJSON(b[:0], &all[i])
-		if room -= len(b) + 1; room < 0 {
-			return control.ChannelsList{Channels: all[:i], More: true}
-		}
-	}
-	return control.ChannelsList{Channels: append([]control.ChannelInfo{}, all...)}
+	shown, more := fitting(all, room)
+	return control.ChannelsList{Channels: shown, More: more}
 }
 
 // everyChannelLocked lists the channels behind an id.

@@ -143,13 +143,17 @@ func TestUnixLinks(t *testing.T) {
 	})
 }
 
-// The server's own key is no administrator but over a Unix socket.
-func TestAdminNeedsSocket(t *testing.T) {
+// The server's own key is an administrator's where it is local, and so is a key
+// the line of which says so; others are not.
+func TestWhoIsAdmin(t *testing.T) {
 	bubble(t, switchboard.Limits{}, func(t *testing.T, h *host) {
+		must(t, h.srv.SetPolicy(rules(`@2 level=basic admin`, `@3 level=verified`)))
 		p := &pair{direct: &direct{host: h}}
-		for method, args := range map[string]string{"channels.list": `{"all":true}`, "channels.close": `{"channel":"` + strings.Repeat("0", 32) + `"}`} {
-			if _, code := p.ask(h.lane(0), method, args); code != control.NotAllowed {
-				t.Errorf("%s: %q, want not_allowed", method, code)
+		for n, want := range map[byte][2]control.Code{0: {"", control.NotFound}, 1: {control.NotAllowed, control.NotAllowed}, 2: {"", control.NotFound}, 3: {control.NotAllowed, control.NotAllowed}} {
+			for i, call := range [][2]string{{"channels.list", `{"all":true}`}, {"channels.close", `{"channel":"` + strings.Repeat("0", 32) + `"}`}} {
+				if _, code := p.ask(h.lane(n), call[0], call[1]); code != want[i] {
+					t.Errorf("%s by key %d: %q, want %q", call[0], n, code, want[i])
+				}
 			}
 		}
 	})

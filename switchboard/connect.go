@@ -33,6 +33,7 @@ type call struct {
 func (s *session) serveConnect(lane channel.Lane, req int32, args []json.RawMessage) {
 	c, err := s.parseConnect(args)
 	if err != nil {
+		s.srv.counts.refused(err)
 		refuse(lane, req, err)
 		return
 	}
@@ -66,6 +67,7 @@ func (s *session) connect(lane channel.Lane, req int32, c call) {
 	} else if err != errCallerGone {
 		defer l.over()
 		s.log.Debug("connect refused", "to", c.args.To, "channel", l.id.String(), "err", err)
+		s.failedOpen(c.args.To, err)
 		l.cancel(err)
 		l.abortCallee()
 		refuse(lane, req, err)
@@ -80,7 +82,9 @@ func (s *session) connect(lane channel.Lane, req int32, c call) {
 // lanes at once: their sessions do the rest.
 func (l *link) relay() {
 	began := time.Now()
+	l.noteOpen()
 	over := func(err error) {
+		l.noteClose(began, err)
 		l.over()
 		if l.caller.log.Enabled(l.caller.ctx, slog.LevelDebug) {
 			in, out := l.pipe.Counts()
@@ -101,14 +105,14 @@ func (l *link) relay() {
 			return
 		}
 		// Not here: to tell an end may take a moment.
-		l.srv.wg.Go(func() {
+		l.caller.spawn(func() {
 			if !l.breaks() {
 				a.Reset(mux.ReasonNone)
 				b.Reset(mux.ReasonNone)
 				over(nil)
 				return
 			}
-			reason, at := l.reason(err), callee
+			reason, at := l.reasonOf(err), callee
 			if broken, ok := errors.AsType[*channel.LaneError](err); ok {
 				l.broke(broken.Side, err)
 				if broken.Side == channel.A {
@@ -151,7 +155,7 @@ func (l *link) abortCallee() {
 // parseConnect checks what can be checked without the registry.
 func (s *session) parseConnect(args []json.RawMessage) (call, error) {
 	c := call{timeout: control.DefaultTimeoutMS * time.Millisecond}
-	if err := s.srv.spend(s.key, time.Now()); err != nil {
+	if err := s.spend(control.MethodConnect); err != nil {
 		return c, err
 	}
 	if err := control.Decode(args, &c.args); err != nil {
@@ -160,8 +164,8 @@ func (s *session) parseConnect(args []json.RawMessage) (call, error) {
 	a := &c.args
 	if id, ok := control.ParseSession(a.To); ok {
 		c.session = id
-	} else if name, err := names.ParseName(a.To); err == nil {
-		c.name = name
+	} else if o, err := readName(s.rights.Load().tenant(), a.To); err == nil {
+		c.name = qualified(o.Tenant, o.Name)
 	} else {
 		return c, err
 	}
@@ -214,6 +218,7 @@ func (s *session) open(ctx context.Context, l *link, c call) (*control.ConnectRe
 		return nil, nil, err
 	}
 	defer s.srv.unreserve(target, s.key)
+	l.meant(entry.to, target)
 
 	_, isStream := l.a.(*mux.Stream)
 	w, err := s.wishFor(c, target, l.id, isStream && entry.mux != nil)
@@ -249,14 +254,16 @@ func (l *link) result(w *wish, epoch uint64, links *control.Links) *control.Conn
 
 // offerArgs is what the callee is told.
 func (s *session) offerArgs(l *link, c call, f found, w *wish) control.OfferArgs {
+	mine := s.rights.Load()
 	return control.OfferArgs{
 		Channel: l.id.String(),
 		Name:    c.args.To,
 		Peer: control.Caller{
 			ID:      s.key,
 			Session: s.name(),
-			Names:   texts(f.callerNames),
-			Level:   level,
+			Names:   w.target.rights.Load().texts(f.callerNames),
+			Level:   mine.level().String(),
+			Tenant:  mine.tenant(),
 		},
 		Meta:    c.args.Meta,
 		Epoch:   f.epoch,

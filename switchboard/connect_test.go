@@ -351,6 +351,7 @@ func TestOfferPlaces(t *testing.T) {
 func TestStop(t *testing.T) {
 	bubble(t, switchboard.Limits{}, func(t *testing.T, h *host) {
 		w, idle := h.lane(1), h.lane(3)
+		w.deaf = true // on its one lane going_away comes before or behind the end of the watch
 		w.send(0x0a, 1, request("names.watch", "source", ""))
 		w.want(0x0a, -1)
 		idle.call(1, "ping", "")
@@ -370,6 +371,12 @@ func TestStop(t *testing.T) {
 		began := time.Now()
 		w.wantError(0x0e, -1, control.ShuttingDown)
 		pending.wantError(0x0e, -1, control.ShuttingDown)
+		for _, p := range []*peer{h.next(mc), h.next(mp), idle} {
+			if told := arg(t, p.want(0x02, 1)); string(told) != `{"drain_ms":30000}` {
+				t.Errorf("told %s", told)
+			}
+			p.send(0x02, -1, "true")
+		}
 		idle.hear(strings.Repeat("\x00", 9)) // the muxrpc goodbye
 		if _, err := h.local.DialContext(t.Context(), "", ""); err == nil {
 			t.Error("the listener is still open")
@@ -385,8 +392,8 @@ func TestStop(t *testing.T) {
 		if told := arg(t, notice.want(0x02, 1)); field(t, told, "reason") != "shutting_down" {
 			t.Errorf("told %s", told)
 		}
-		if d := time.Since(began).Round(time.Second); d != 5*time.Second {
-			t.Errorf("the channel had %v, want 5 s", d)
+		if d := time.Since(began).Round(time.Second); d != 30*time.Second {
+			t.Errorf("the channel had %v, want 30 s", d)
 		}
 		c.wantCut()
 		p.wantCut()

@@ -256,6 +256,7 @@ func (s *session) direct(c *muxrpc.Call) {
 		return
 	}
 	c.Go(func() {
+		defer s.shield()
 		links, err := s.tryLink(c.Context(), l, target, ask)
 		if err != nil {
 			s.fail(c, err)

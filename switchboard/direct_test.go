@@ -60,7 +60,7 @@ func directBubble(t *testing.T, cfg switchboard.Config, f func(t *testing.T, d *
 // runDirect runs f with a server, inside a bubble.
 func runDirect(t *testing.T, cfg switchboard.Config, f func(t *testing.T, d *direct)) {
 	t.Helper()
-	cfg.Key, cfg.Authorized = seeded(0), listed(1, 2, 3, 4, 5, 6, 7, 8, 9)
+	cfg.Key, cfg.Policy = seeded(0), listed(1, 2, 3, 4, 5, 6, 7, 8, 9)
 	srv, err := switchboard.New(cfg)
 	must(t, err)
 	ctx, stop := context.WithCancel(t.Context())
@@ -193,7 +193,7 @@ func (p *pair) wantQuiet(m *mux.Session) {
 	ctx, cancel := context.WithTimeout(p.t.Context(), time.Second)
 	defer cancel()
 	if st, err := m.Accept(ctx); err == nil {
-		p.t.Errorf("told %s, want nothing", (&peer{p.t, st}).want(0x02, 1))
+		p.t.Errorf("told %s, want nothing", (&peer{t: p.t, lane: st}).want(0x02, 1))
 	}
 }
 

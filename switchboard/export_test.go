@@ -3,20 +3,24 @@ package switchboard
 import "fmt"
 
 // Leftovers says what a server that has stopped still has in its books, or "".
-// Moved channels outlive it.
+// Moved channels outlive it. Every charge is given back: it is looked at to the
+// byte.
 func (s *Server) Leftovers() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	sessions := 0
+	sessions, held := 0, int64(0)
 	for _, k := range s.keys {
 		sessions += k.sessions
+		if k.budget != nil {
+			held += k.budget.Held()
+		}
 	}
 	_, entries := s.registry.Snapshot(s.started)
-	if len(s.sessions)+len(s.watches)+len(s.offers)+len(s.links)+len(s.moved.of)+s.total+sessions+len(entries) == 0 && s.matcher.Empty() {
+	if len(s.sessions)+len(s.watches)+len(s.offers)+len(s.links)+len(s.moved.of)+s.total+sessions+len(entries)+len(s.owned) == 0 && held == 0 && s.matchers.empty() {
 		return ""
 	}
-	return fmt.Sprintf("%d sessions, %d watches, %d offers, %d links, %d sessions with moved channels, %d logins, %d sessions of keys, %d names",
-		len(s.sessions), len(s.watches), len(s.offers), len(s.links), len(s.moved.of), s.total, sessions, len(entries))
+	return fmt.Sprintf("%d sessions, %d watches, %d offers, %d links, %d sessions with moved channels, %d logins, %d sessions of keys, %d bytes held, %d names, %d tenants with names",
+		len(s.sessions), len(s.watches), len(s.offers), len(s.links), len(s.moved.of), s.total, sessions, held, len(entries), len(s.owned))
 }
 
 // Moved is how many moved channels the books have.

@@ -84,7 +84,7 @@ func late(err error, what string, d time.Duration) error {
 // books.
 func (s *session) newControl(lane channel.Lane, first *muxrpc.Packet, single bool) *muxrpc.Session {
 	rpc := muxrpc.NewSession(lane, muxrpc.Config{
-		Handler:      &handler{sess: s},
+		Handler:      shieldedHandler{&handler{sess: s}},
 		MaxBody:      control.MaxServerBody,
 		Limit:        s.calls,
 		Exempt:       []string{control.MethodManifest},
@@ -125,6 +125,7 @@ type controlLane struct {
 
 // arrived answers what has come.
 func (c *controlLane) arrived(by *mux.Batch) {
+	defer c.s.shield()
 	by.Gather(c.s.mux)
 	if over := c.rpc.Step(c.quick); over {
 		c.s.goLane(c.lane, func() error { return c.s.serveControl(c.rpc) })

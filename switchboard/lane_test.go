@@ -98,7 +98,8 @@ func TestControlCalls(t *testing.T) {
 			{"names.update", "async", `{"name":"org.example.a"}`, control.BadRequest},
 			{"names.watch", "async", ``, control.BadRequest},
 			{"connect", "async", `{"to":"a"}`, control.BadRequest},
-			{"sessions.list", "async", ``, control.BadRequest},
+			{"sessions.list", "async", ``, control.NotAllowed},
+			{"sessions.lost", "async", ``, control.BadRequest},
 		} {
 			req := int32(10 + i)
 			p.send(0x02, req, request(tc.method, tc.kind, tc.args))

@@ -9,6 +9,7 @@ import (
 	"github.com/cad2f06c/switchboard/channel"
 	"github.com/cad2f06c/switchboard/internal/control"
 	"github.com/cad2f06c/switchboard/internal/mux"
+	"github.com/cad2f06c/switchboard/internal/policy"
 	"github.com/cad2f06c/switchboard/muxrpc"
 	"github.com/cad2f06c/switchboard/shs"
 )
@@ -39,17 +40,18 @@ type link struct {
 	told sync.Once
 
 	// guarded by srv.mu
-	b       channel.Lane // the callee's; nil while pending
-	callee  *session     // whose lane b is
-	offered *session     // which session was called; the same unless it came on a new connection
-	since   time.Time    // when it was bound
-	kinds   []string     // of the direct links that the caller was told of
-	survive bool         // granted with them
-	early   bool         // the callee said channel.closed before the caller said channel.moved
-	moved   bool         // what becomes of the lanes is nothing to its ends
-	closing bool         // it breaks, and may not move any more
-	ended   bool         // by end, and so:
-	why     mux.Reason   // what the resets say, whoever is first to reset a lane
+	to      policy.Object // the name by which the caller may talk to the callee; no name: it calls back
+	b       channel.Lane  // the callee's; nil while pending
+	callee  *session      // whose lane b is
+	offered *session      // which session was called; the same unless it came on a new connection
+	since   time.Time     // when it was bound
+	kinds   []string      // of the direct links that the caller was told of
+	survive bool          // granted with them
+	early   bool          // the callee said channel.closed before the caller said channel.moved
+	moved   bool          // what becomes of the lanes is nothing to its ends
+	closing bool          // it breaks, and may not move any more
+	ended   bool          // by end, and so:
+	why     mux.Reason    // what the resets say, whoever is first to reset a lane
 }
 
 // newLink enters a connect into the books of its session.
@@ -65,9 +67,21 @@ func (s *session) newLink(id channel.ID, name string, lane channel.Lane, cancel 
 	return l, nil
 }
 
-// bind gives the link its callee. It fails if either end is gone already.
+// meant notes whom the caller means, and why it may talk to that.
+func (l *link) meant(to policy.Object, target *session) {
+	l.srv.mu.Lock()
+	defer l.srv.mu.Unlock()
+	l.to, l.offered = to, target
+}
+
+// bind gives the link its callee. It fails if either end is gone already, or the
+// rules have changed in between.
 func (l *link) bind(b channel.Lane, callee, offered *session) error {
 	l.srv.mu.Lock()
+	if err := l.allowedLocked(); err != nil {
+		l.srv.mu.Unlock()
+		return err
+	}
 	l.b, l.callee, l.offered, l.since = b, callee, offered, time.Now()
 	callee.links[l] = struct{}{}
 	l.srv.links[l.id] = l
@@ -193,9 +207,9 @@ func (l *link) because(code mux.Reason) mux.Reason {
 	return l.why
 }
 
-// reason is what the resets of a channel whose relay broke say. The reset of one
+// reasonOf is what the resets of a channel whose relay broke say. The reset of one
 // lane by end breaks the relay too, and may be seen before that of the other.
-func (l *link) reason(err error) mux.Reason {
+func (l *link) reasonOf(err error) mux.Reason {
 	l.srv.mu.Lock()
 	defer l.srv.mu.Unlock()
 	if l.ended {
@@ -246,13 +260,19 @@ func (s *session) notify(id channel.ID, reason string) {
 // beginNotice makes the call of notify. wait waits for its answer, which is
 // `true`, and whose lack changes nothing.
 func (s *session) beginNotice(ctx context.Context, id channel.ID, reason string) (wait func()) {
+	return s.beginCall(ctx, control.MethodChannelClose, &control.ChannelCloseArgs{Channel: id.String(), Reason: reason})
+}
+
+// beginCall makes an async call to a session, if that takes calls. On yamux it
+// is on its way when beginCall returns; else it is made by wait, which waits for
+// the answer, whatever that is.
+func (s *session) beginCall(ctx context.Context, method string, args control.Body) (wait func()) {
 	s.srv.mu.Lock()
 	m, rpc := s.mux, s.control
 	s.srv.mu.Unlock()
-	args := control.ChannelCloseArgs{Channel: id.String(), Reason: reason}
 	switch {
 	case m != nil:
-		stream, err := callStream(ctx, m, control.MethodChannelClose, "async", &args)
+		stream, err := callStream(ctx, m, method, "async", args)
 		if err != nil {
 			return func() {}
 		}
@@ -261,7 +281,7 @@ func (s *session) beginNotice(ctx context.Context, id channel.ID, reason string)
 			stream.Close()
 		}
 	case rpc != nil:
-		return func() { _ = rpc.Call(ctx, control.MethodChannelClose, args, nil) }
+		return func() { _ = rpc.Call(ctx, method, args, nil) }
 	}
 	return func() {}
 }
@@ -304,82 +324,4 @@ func (s *session) revoke(reason string, err error) {
 		wg.Go(func() { l.end(reason, nil, err) })
 	}
 	wg.Wait()
-}
-
-// leave ends a session in good order: no new channels; watches hear why, open
-// channels may finish, both within grace; then goodbye.
-func (s *session) leave(grace context.Context) {
-	idle := make(chan struct{})
-	s.srv.mu.Lock()
-	s.leaving = true
-	s.idle = idle
-	s.checkIdleLocked()
-	m := s.mux
-	var pending, parked []*link
-	for l := range s.links {
-		switch {
-		case l.b == nil:
-			pending = append(pending, l)
-		case l.moved:
-			parked = append(parked, l) // it does without its lanes
-		}
-	}
-	rpcs := make([]*muxrpc.Session, 0, len(s.rpcs))
-	for rpc := range s.rpcs {
-		rpcs = append(rpcs, rpc)
-	}
-	s.srv.mu.Unlock()
-
-	for _, l := range pending {
-		l.cancel(control.ShuttingDown)
-	}
-	for _, l := range parked {
-		l.end(reasonStop, nil, control.ShuttingDown)
-	}
-	select {
-	case <-idle:
-	case <-grace.Done():
-		s.revoke(reasonStop, control.ShuttingDown)
-	case <-s.ctx.Done():
-	}
-	if m != nil {
-		// Not before: some libraries take a go-away for the end of all streams.
-		_ = m.GoAway()
-	}
-	bye, cancel := context.WithTimeout(s.ctx, goodbyeTimeout)
-	defer cancel()
-	var wg sync.WaitGroup
-	for _, rpc := range rpcs {
-		wg.Go(func() { _ = rpc.Goodbye(bye) }) // best effort: the end follows anyway
-	}
-	wg.Wait()
-	s.kill(control.ShuttingDown)
-}
-
-// drain is the stop of Serve: see there.
-func (s *Server) drain(life context.Context) {
-	s.mu.Lock()
-	s.stopping = true
-	sessions := make([]*session, 0, len(s.sessions))
-	for _, sess := range s.sessions {
-		sessions = append(sessions, sess)
-	}
-	for w := range s.watches {
-		w.endLocked(control.ShuttingDown)
-	}
-	s.mu.Unlock()
-	s.log.Info("stopping", "sessions", len(sessions))
-	for _, h := range s.half {
-		h.close()
-	}
-	grace, cancel := context.WithTimeout(life, s.cfg.DrainTimeout)
-	defer cancel()
-	var wg sync.WaitGroup
-	for _, sess := range sessions {
-		wg.Go(func() { sess.leave(grace) })
-	}
-	wg.Wait()
-	began := time.Now()
-	s.wg.Wait()
-	s.log.Info("stopped", "dur", time.Since(began).Round(time.Millisecond))
 }

@@ -109,12 +109,12 @@ func TestListenRefusesOtherUsers(t *testing.T) {
 
 // F61: without a list of keys the server does not serve TCP, and closes what it
 // was given.
-func TestServeRefusesTCPWithoutAuthorized(t *testing.T) {
+func TestServeRefusesTCPWithoutPolicy(t *testing.T) {
 	ln := listen(t, "net:127.0.0.1:0")
 	srv, err := switchboard.New(switchboard.Config{Key: seeded(0)})
 	must(t, err)
-	if err := srv.Serve(t.Context(), ln); !errors.Is(err, switchboard.ErrNoAuthorized) {
-		t.Fatalf("got %v, want ErrNoAuthorized", err)
+	if err := srv.Serve(t.Context(), ln); !errors.Is(err, switchboard.ErrNoPolicy) {
+		t.Fatalf("got %v, want ErrNoPolicy", err)
 	}
 	if conn, err := net.Dial("tcp", ln.Addr().String()); err == nil {
 		defer conn.Close()

@@ -3,17 +3,12 @@ package switchboard
 import (
 	"encoding/json"
 	"fmt"
-	"slices"
 	"strconv"
 	"time"
 
 	"github.com/cad2f06c/switchboard/internal/control"
 	"github.com/cad2f06c/switchboard/muxrpc"
-	"github.com/cad2f06c/switchboard/names"
 )
-
-// level of every admitted peer, until rules say otherwise.
-const level = "trusted"
 
 // method is one row of the method table: an async call has an answer, a JSON
 // text; any other is served.
@@ -24,7 +19,7 @@ type method struct {
 }
 
 // methods are the calls of a control lane (PROTOCOL.md §5).
-var methods = map[string]method{
+var methods = withEnrolment(map[string]method{
 	control.MethodWhoAmI:  async((*session).whoami, control.AppendWhoAmI),
 	control.MethodPing:    async((*session).ping, appendTime),
 	control.MethodClaim:   async((*session).claim, control.AppendClaimResult),
@@ -39,8 +34,15 @@ var methods = map[string]method{
 	control.MethodChannelClosed: async((*session).endClosed, control.AppendJSON),
 	control.MethodChannelAdopt:  async((*session).adopt, control.AppendJSON),
 	control.MethodChannelsList:  async((*session).channels, control.AppendJSON),
-	control.MethodChannelsClose: async((*session).closeChannel, control.AppendJSON),
-}
+	control.MethodChannelsClose: slow((*session).closeChannel),
+
+	control.MethodSessionsList:  async((*session).listSessions, control.AppendJSON),
+	control.MethodSessionsClose: slow((*session).closeSession),
+	control.MethodStats:         async((*session).stats, control.AppendJSON),
+	control.MethodRates:         async((*session).rates, control.AppendJSON),
+	control.MethodReload:        slow((*session).reload),
+	control.MethodAuditTail:     {kind: "source", serve: (*session).auditTail},
+})
 
 // async makes a method of a function from arguments to result, and of one that
 // writes the result.
@@ -59,6 +61,44 @@ func async[A, R any, P interface {
 		}
 		return [][]byte{write(nil, &res)}, nil
 	}}
+}
+
+// slow makes a method of a function that may wait. It runs on a goroutine of its
+// own: calls behind it do not wait for it.
+func slow[A, R any, P interface {
+	*A
+	control.Args
+}](f func(*session, A) (R, error)) method {
+	return method{kind: "async", serve: func(s *session, c *muxrpc.Call) {
+		var args A
+		if err := control.Decode(c.Args(), P(&args)); err != nil {
+			s.fail(c, err)
+			return
+		}
+		c.Go(func() {
+			var res R
+			err := s.shielded(func() (err error) {
+				res, err = f(s, args)
+				return err
+			})
+			if err != nil {
+				s.fail(c, err)
+				return
+			}
+			s.told(c, c.ReplyJSON(control.AppendJSON(nil, &res)))
+		})
+	}}
+}
+
+// otherMethods is what calls of methods that there are not count as.
+const otherMethods = "other"
+
+// spend takes one call of a method from what the session's key may make.
+func (s *session) spend(method string) error {
+	now := time.Now()
+	s.srv.counts.calls.Add(1)
+	s.heard.Store(int64(now.Sub(s.srv.started)))
+	return s.srv.spend(s.key, method, now)
 }
 
 // handler answers the calls of one control lane. It runs on the lane's reader,
@@ -88,10 +128,14 @@ func (h *handler) begin(c *muxrpc.Call) (parts [][]byte, err error) {
 		tree, err := json.Marshal(control.Manifest())
 		return [][]byte{tree}, err
 	}
-	if err := s.srv.spend(s.key, time.Now()); err != nil {
+	m, ok := methods[c.Name()]
+	verb := c.Name()
+	if !ok {
+		verb = otherMethods
+	}
+	if err := s.spend(verb); err != nil {
 		return nil, err
 	}
-	m, ok := methods[c.Name()]
 	switch {
 	case c.Name() == control.MethodConnect || c.Name() == control.MethodAccept:
 		return nil, control.BadRequest.With(c.Name() + " must be the first packet of a lane of its own")
@@ -108,6 +152,7 @@ func (h *handler) begin(c *muxrpc.Call) (parts [][]byte, err error) {
 
 // fail answers a call with an error.
 func (s *session) fail(c *muxrpc.Call, err error) {
+	s.srv.counts.refused(err)
 	wire := control.ToWire(err)
 	if wire.Name == string(control.Internal) {
 		s.log.Error("call failed", "method", c.Name(), "err", err)
@@ -125,13 +170,14 @@ func (s *session) told(c *muxrpc.Call, err error) {
 
 func (s *session) whoami(control.NoArgs) (control.WhoAmI, error) {
 	s.srv.mu.Lock()
-	owned := s.srv.registry.NamesOf(s.id)
+	owned, r := s.srv.registry.NamesOf(s.id), s.rights.Load()
 	s.srv.mu.Unlock()
 	return control.WhoAmI{
 		ID:      s.key,
 		Session: s.name(),
-		Names:   texts(owned),
-		Level:   level,
+		Names:   r.texts(owned),
+		Level:   r.level().String(),
+		Tenant:  r.tenant(),
 		Server: control.ServerInfo{
 			ID:       s.srv.key,
 			Version:  s.srv.cfg.Version,
@@ -145,146 +191,3 @@ func (s *session) ping(control.NoArgs) (time.Time, error) { return time.Now(), n
 
 // appendTime appends ms since the Unix epoch.
 func appendTime(b []byte, t *time.Time) []byte { return strconv.AppendInt(b, t.UnixMilli(), 10) }
-
-// change runs one step of the registry, and tells who watches.
-func (s *session) change(step func(*names.Registry) ([]names.Change, error)) error {
-	srv := s.srv
-	srv.mu.Lock()
-	changes, err := step(srv.registry)
-	now := srv.publishLocked(changes, maxPassing)
-	srv.mu.Unlock()
-	srv.pass(now)
-	return err
-}
-
-func (s *session) claim(a control.ClaimArgs) (control.ClaimResult, error) {
-	name, err := names.ParseName(a.Name)
-	if err != nil {
-		return control.ClaimResult{}, err
-	}
-	if len(a.Info) > control.MaxMeta {
-		return control.ClaimResult{}, control.BadRequest.With("info is larger than 4 KiB")
-	}
-	var res names.Result
-	err = s.change(func(r *names.Registry) (changes []names.Change, err error) {
-		if s.leaving {
-			return nil, control.ShuttingDown
-		}
-		// A claim without queue leaves the line, which is no event.
-		res, changes, err = r.Claim(time.Now(), s.owner(), name,
-			names.Options{Queue: a.Queue, Replace: a.Replace, Yield: a.Yield, Info: a.Info})
-		return changes, err
-	})
-	if err != nil {
-		return control.ClaimResult{}, err
-	}
-	return control.ClaimResult{Name: a.Name, State: res.State, Epoch: res.Epoch, Rev: res.Rev}, nil
-}
-
-func (s *session) release(a control.NameArgs) (control.RevResult, error) {
-	name, err := names.ParseName(a.Name)
-	if err != nil {
-		return control.RevResult{}, err
-	}
-	var rev uint64
-	err = s.change(func(r *names.Registry) (changes []names.Change, err error) {
-		rev, changes, err = r.Release(time.Now(), s.id, name)
-		return changes, err
-	})
-	if err != nil {
-		return control.RevResult{}, err
-	}
-	return control.RevResult{Name: a.Name, Rev: rev}, nil
-}
-
-func (s *session) update(a control.UpdateArgs) (control.RevResult, error) {
-	name, err := names.ParseName(a.Name)
-	if err != nil {
-		return control.RevResult{}, err
-	}
-	if len(a.Info) == 0 || len(a.Info) > control.MaxMeta {
-		return control.RevResult{}, control.BadRequest.With("info is missing or larger than 4 KiB")
-	}
-	var rev uint64
-	err = s.change(func(r *names.Registry) (changes []names.Change, err error) {
-		rev, changes, err = r.Update(time.Now(), s.id, name, a.Info)
-		return changes, err
-	})
-	if err != nil {
-		return control.RevResult{}, err
-	}
-	return control.RevResult{Name: a.Name, Rev: rev}, nil
-}
-
-func (s *session) get(a control.NameArgs) (control.Entry, error) {
-	name, err := names.ParseName(a.Name)
-	if err != nil {
-		return control.Entry{}, err
-	}
-	s.srv.mu.Lock()
-	defer s.srv.mu.Unlock()
-	e, ok := s.srv.registry.Get(name)
-	if !ok {
-		return control.Entry{}, errNoName
-	}
-	return wireEntry(e), nil
-}
-
-// list answers with a page of the roll, which is a control.ListResult that was
-// written before.
-func (s *session) list(raw []json.RawMessage) ([][]byte, error) {
-	var a control.ListArgs
-	if err := control.Decode(raw, &a); err != nil {
-		return nil, err
-	}
-	match, err := parseMatch(a.Match)
-	if err != nil {
-		return nil, err
-	}
-	s.srv.mu.Lock()
-	rev, entries := s.srv.registry.Snapshot(time.Now())
-	s.srv.mu.Unlock()
-
-	l := listing{match: match, after: a.After, brief: a.Brief}
-	listed, more := l.page(s.srv.roll.at(entries))
-	head := strconv.AppendUint([]byte(`{"rev":`), rev, 10)
-	parts := slices.Concat([][]byte{append(head, `,"names":[`...)}, listed)
-	if more {
-		return append(parts, []byte(`],"more":true}`)), nil
-	}
-	return append(parts, []byte(`]}`)), nil
-}
-
-// errNoName is the answer for what does not exist, and for what one may not see.
-var errNoName = control.NotFound.With("no such name")
-
-// parseMatch reads a pattern; no pattern is every name.
-func parseMatch(s string) (names.Pattern, error) {
-	if s == "" {
-		return names.Pattern{}, nil
-	}
-	return names.ParsePattern(s)
-}
-
-// wireEntry writes an entry of the registry as it stands on the wire.
-func wireEntry(e *names.Entry) control.Entry {
-	return control.Entry{
-		Name:      string(e.Name),
-		ID:        e.Owner.Key,
-		Session:   control.FormatSession(e.Owner.Session),
-		Since:     e.Since.UnixMilli(),
-		Epoch:     e.Epoch,
-		Info:      e.Info,
-		Transport: e.Owner.Transport,
-		Waiters:   e.Waiters,
-	}
-}
-
-// texts returns names as strings, never nil.
-func texts(ns []names.Name) []string {
-	out := make([]string, len(ns))
-	for i, n := range ns {
-		out[i] = string(n)
-	}
-	return out
-}

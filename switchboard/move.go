@@ -10,6 +10,7 @@ import (
 	"github.com/cad2f06c/switchboard/channel"
 	"github.com/cad2f06c/switchboard/internal/control"
 	"github.com/cad2f06c/switchboard/internal/mux"
+	"github.com/cad2f06c/switchboard/internal/policy"
 )
 
 // reasonRevoked ends a moved channel that the rules no longer allow.
@@ -48,6 +49,7 @@ func (s *session) movedOver(a control.ChannelMovedArgs) (bool, error) {
 		err = errTooMoved
 	default:
 		l.moved = true
+		l.noteMovedLocked(a.Link)
 		srv.tellLocked(srv.moved.enter(time.Now(), l.asMovedLocked(a.Link)))
 		srv.rouse()
 	}
@@ -87,7 +89,7 @@ func (s *session) movedLinkLocked(id channel.ID) *link {
 // asMovedLocked is the channel as the books of moved ones have it. A session
 // that has ended just now stands for nothing any more.
 func (l *link) asMovedLocked(kind string) *moved {
-	m := &moved{id: l.id, name: l.name, since: l.since, kind: kind, survive: l.survive}
+	m := &moved{id: l.id, name: l.name, to: l.to, since: l.since, kind: kind, survive: l.survive}
 	m.in, m.out = l.pipe.Counts()
 	for r, sess := range []*session{l.caller, l.callee} {
 		e := &m.ends[r]
@@ -111,7 +113,7 @@ func (s *session) endClosed(a control.ChannelClosedArgs) (bool, error) {
 	}
 	srv := s.srv
 	srv.mu.Lock()
-	ok := srv.moved.closed(id, s.id, s.key)
+	ok := srv.moved.through(id, s, a)
 	if l := srv.links[id]; !ok && l != nil && l.callee == s && !l.moved && !l.early && len(l.kinds) > 0 {
 		l.early, ok = true, true
 	}
@@ -166,6 +168,7 @@ func (s *session) adoptOne(a adoption) (kept bool, err error) {
 		q.Name, kind = m.name, m.kind
 	}
 	srv.mu.Unlock()
+	a.to = s.adopted(a)
 	g := srv.grant(q)
 	a.survive = g.Survive
 
@@ -175,7 +178,7 @@ func (s *session) adoptOne(a adoption) (kept bool, err error) {
 	switch {
 	case s.leaving:
 		return false, control.ShuttingDown
-	case !slices.Contains(g.Kinds, channel.Kind(kind)):
+	case !slices.Contains(g.Kinds, channel.Kind(kind)) || !srv.allowsLocked(a):
 		srv.tellLocked(srv.moved.deny(a, reasonRevoked))
 		return false, nil
 	case l != nil && !l.moved: // it is on the relay
@@ -184,6 +187,38 @@ func (s *session) adoptOne(a adoption) (kept bool, err error) {
 	kept = srv.moved.adopt(time.Now(), a)
 	srv.rouse()
 	return kept, nil
+}
+
+// adopted is what the caller of an adopted channel says that it has called. Of a
+// callee it is not known how its caller writes names.
+func (s *session) adopted(a adoption) policy.Object {
+	if a.role != roleCaller {
+		return policy.Object{}
+	}
+	to, err := readName(s.rights.Load().tenant(), a.name)
+	if err != nil {
+		return policy.Object{} // a session of a server before this one
+	}
+	return to
+}
+
+// allowsLocked asks the rules of now about a channel that a session adopts: of
+// one that the books have what they know counts.
+func (s *Server) allowsLocked(a adoption) bool {
+	r := s.rules.Load()
+	if m := s.moved.channels[a.id]; m != nil {
+		if m.to.Name == "" && m.fits(a) {
+			m.to = a.to
+		}
+		return r.allows(m)
+	}
+	m := &moved{to: a.to}
+	m.ends[a.role] = movedEnd{key: a.key, far: a.far}
+	m.ends[a.role.other()] = movedEnd{key: a.peer, far: true}
+	if _, err := r.policy.Authenticate(a.peer, policy.Far); err != nil {
+		m.ends[a.role.other()].far = false // it may come from here
+	}
+	return r.allows(m)
 }
 
 // rouse makes expireMoved look again.

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/cad2f06c/switchboard/channel"
+	"github.com/cad2f06c/switchboard/internal/policy"
 	"github.com/cad2f06c/switchboard/shs"
 )
 
@@ -45,10 +46,13 @@ func (r role) other() role { return 1 - r }
 type moved struct {
 	// set at construction
 	id    channel.ID
-	name  string // what was called
+	name  string        // what was called
+	to    policy.Object // by which the caller may talk to the callee; no name: it calls back, or nobody knows
 	since time.Time
 
-	in, out int64 // bytes that went over the server, from the caller and to it
+	in, out int64  // bytes that went over the server, from the caller and to it
+	said    int64  // bytes both ways, as an end that is through has said
+	why     string // as it has said
 	kind    string
 	survive bool // an end may be away for longer
 	closing bool
@@ -89,6 +93,7 @@ type movedBooks struct {
 	of       map[uint64]map[channel.ID]struct{} // by session
 	absent   map[shs.PublicKey]int              // ends that are away or lost, by who pays
 	due      list.List                          // of due: the ends that are away, longest first
+	over     func(*moved)                       // hears of each that is forgotten; nil: nobody
 }
 
 // maxAbsent is how many ends without a session may count for one key, in
@@ -181,10 +186,10 @@ func (b *movedBooks) close(id channel.ID, reason string) ([]notice, bool) {
 	return b.shut(m, reason), true
 }
 
-// revoke closes the channels that have an end whose key is out.
-func (b *movedBooks) revoke(out func(key shs.PublicKey, far bool) bool, reason string) (tell []notice) {
+// revoke closes the channels that are out.
+func (b *movedBooks) revoke(out func(*moved) bool, reason string) (tell []notice) {
 	for _, m := range b.channels {
-		if !m.closing && (out(m.ends[0].key, m.ends[0].far) || out(m.ends[1].key, m.ends[1].far)) {
+		if !m.closing && out(m) {
 			tell = append(tell, b.shut(m, reason)...)
 		}
 	}
@@ -310,6 +315,9 @@ func (b *movedBooks) settle(m *moved) {
 	}
 	for r := range m.ends {
 		b.finish(m, role(r))
+	}
+	if b.over != nil && b.channels[m.id] == m {
+		b.over(m)
 	}
 	delete(b.channels, m.id)
 }

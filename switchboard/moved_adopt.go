@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/cad2f06c/switchboard/channel"
+	"github.com/cad2f06c/switchboard/internal/policy"
 	"github.com/cad2f06c/switchboard/shs"
 )
 
@@ -13,6 +14,7 @@ type adoption struct {
 	role    role
 	peer    shs.PublicKey // the other end's
 	name    string
+	to      policy.Object // that it calls, if the session may say so
 	kind    string
 	survive bool
 
@@ -59,7 +61,7 @@ func (b *movedBooks) begin(now time.Time, a adoption) bool {
 	if b.absent[a.key] >= maxAbsent*b.limit {
 		return false
 	}
-	m := &moved{id: a.id, name: a.name, since: now, kind: a.kind, survive: a.survive}
+	m := &moved{id: a.id, name: a.name, to: a.to, since: now, kind: a.kind, survive: a.survive}
 	m.ends[a.role] = movedEnd{key: a.key, state: endDone}
 	m.ends[a.role.other()] = movedEnd{key: a.peer, state: endDone}
 	b.channels[m.id] = m

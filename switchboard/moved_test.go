@@ -95,7 +95,9 @@ var movedEvents = []struct {
 		return ok, tell
 	}},
 	{"revoke", func(b *movedBooks, _ time.Time) (bool, []notice) {
-		return true, b.revoke(func(key shs.PublicKey, far bool) bool { return far && key == keyA }, "x")
+		return true, b.revoke(func(m *moved) bool {
+			return m.ends[0].key == keyA && m.ends[0].far || m.ends[1].key == keyA && m.ends[1].far
+		}, "x")
 	}},
 	{"60 s", func(b *movedBooks, now time.Time) (bool, []notice) {
 		before := b.text(theOne)

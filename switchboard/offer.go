@@ -220,7 +220,7 @@ var errNoOffer = control.NotFound.With("no such offer")
 // serveAccept binds the lane of a callee that comes for an offer.
 func (s *session) serveAccept(lane channel.Lane, req int32, args []json.RawMessage) {
 	var a control.AcceptArgs
-	err := s.srv.spend(s.key, time.Now())
+	err := s.spend(control.MethodAccept)
 	if err == nil {
 		err = control.Decode(args, &a)
 	}
@@ -231,6 +231,7 @@ func (s *session) serveAccept(lane channel.Lane, req int32, args []json.RawMessa
 		}
 	}
 	if err != nil {
+		s.srv.counts.refused(err)
 		refuse(lane, req, err)
 		return
 	}

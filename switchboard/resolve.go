@@ -6,6 +6,7 @@ import (
 
 	"github.com/cad2f06c/switchboard/internal/control"
 	"github.com/cad2f06c/switchboard/internal/mux"
+	"github.com/cad2f06c/switchboard/internal/policy"
 	"github.com/cad2f06c/switchboard/muxrpc"
 	"github.com/cad2f06c/switchboard/names"
 	"github.com/cad2f06c/switchboard/shs"
@@ -14,6 +15,7 @@ import (
 // found is what one look into the books says about a callee.
 type found struct {
 	epoch       uint64          // of the called name
+	to          policy.Object   // by which the caller may talk
 	callerNames []names.Name    // owned by the caller's key
 	mux         *mux.Session    // the callee takes offers on streams, or
 	control     *muxrpc.Session // on its control lane
@@ -48,12 +50,10 @@ func (s *session) tryReserve(c call) (*session, found, <-chan struct{}, error) {
 	srv := s.srv
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
-	target, epoch := s.resolveLocked(c)
+	target, epoch, to, err := s.resolveLocked(c)
 	switch {
-	case target == nil && c.name != "":
-		return nil, found{}, nil, errNoName
-	case target == nil:
-		return nil, found{}, nil, control.NotFound.With("no such session")
+	case err != nil:
+		return nil, found{}, nil, err
 	case c.args.Key != nil && *c.args.Key != target.key:
 		return nil, found{}, nil, control.PeerMismatch.With("the callee has another key")
 	case c.args.Epoch != nil && *c.args.Epoch != epoch:
@@ -71,27 +71,46 @@ func (s *session) tryReserve(c call) (*session, found, <-chan struct{}, error) {
 	target.callers[s.key]++
 	return target, found{
 		epoch:       epoch,
+		to:          to,
 		callerNames: srv.registry.NamesOfKey(s.key),
 		mux:         target.mux,
 		control:     target.control,
 	}, nil, nil
 }
 
-// resolveLocked finds the session that a caller means. A session may be called
-// by its id only by who may talk to a name of it, or shares a channel with it.
-func (s *session) resolveLocked(c call) (*session, uint64) {
-	srv := s.srv
+// resolveLocked finds the session that a caller means, and by which name it may
+// talk to it. A session may be called by its id only by who may talk to a name of
+// it, or shares a channel with it: then there is no name.
+func (s *session) resolveLocked(c call) (*session, uint64, policy.Object, error) {
+	srv, r := s.srv, s.rights.Load()
 	if c.name != "" {
-		if e, ok := srv.registry.Get(c.name); ok {
-			return srv.sessions[e.Owner.Session], e.Epoch
+		// Asked whether there is such a name or not, so that it takes as long.
+		seen := s.sees(r, c.name)
+		e, ok := srv.registry.Get(c.name)
+		if !ok || !seen || srv.sessions[e.Owner.Session] == nil {
+			return nil, 0, policy.Object{}, errNoName
 		}
-		return nil, 0
+		to := srv.objectLocked(e)
+		if !s.may(policy.Talk, to) {
+			return nil, 0, to, errNoTalk
+		}
+		return srv.sessions[e.Owner.Session], e.Epoch, to, nil
 	}
 	target := srv.sessions[c.session]
-	if target == nil || target.talks[s.key] == 0 && !srv.moved.shares(target.id, s.key) && len(srv.registry.NamesOf(target.id)) == 0 {
-		return nil, 0
+	if target == nil {
+		return nil, 0, policy.Object{}, errNoSession
 	}
-	return target, 0
+	for _, n := range srv.registry.NamesOf(target.id) {
+		to := object(n)
+		to.Owned, to.Owner = true, target.rights.Load().level()
+		if r.may(policy.Talk, to) {
+			return target, 0, to, nil
+		}
+	}
+	if target.talks[s.key] > 0 || srv.moved.shares(target.id, s.key) {
+		return target, 0, policy.Object{}, nil
+	}
+	return nil, 0, policy.Object{}, errNoSession
 }
 
 // unreserve gives the place back.

@@ -1,6 +1,7 @@
 package switchboard_test
 
 import (
+	"bytes"
 	"errors"
 	"testing"
 	"testing/synctest"
@@ -18,7 +19,7 @@ func TestRevokeMoved(t *testing.T) {
 		p := d.pair(here, there)
 		id := p.moved()
 		began := time.Now()
-		d.srv.Authorize(listed(2, 3))
+		must(t, d.srv.SetPolicy(listed(2, 3)))
 		p.wantClose(p.mc, id, "revoked")
 		p.wantClose(p.mp, id, "revoked")
 		<-p.mc.Done()
@@ -35,7 +36,7 @@ func TestRevokeDeaf(t *testing.T) {
 		p := d.pair(here, there)
 		id := p.moved()
 		began := time.Now()
-		d.srv.Authorize(listed(2))
+		must(t, d.srv.SetPolicy(listed(2)))
 		p.wantClose(p.mp, id, "revoked")
 		<-p.mc.Done() // which takes no stream of the server's
 		if took := time.Since(began); took > time.Second {
@@ -52,7 +53,7 @@ func TestRevokeAway(t *testing.T) {
 		p.mp.Close()
 		p.mc.Close()
 		synctest.Wait()
-		d.srv.Authorize(listed(2))
+		must(t, d.srv.SetPolicy(listed(2)))
 		lane := d.open(d.from(there, 2))
 		if got := adopts(t, lane, 1, entry(id, 1, "callee")); got != "drop" {
 			t.Errorf("adopted: %s", got)
@@ -67,8 +68,14 @@ func TestStopLeavesMoved(t *testing.T) {
 		p.moved()
 		d.stop()
 		for _, m := range []*mux.Session{p.mc, p.mp} {
-			if st, err := m.Accept(t.Context()); err == nil {
-				t.Errorf("told %s", (&peer{t, st}).want(0x02, 1))
+			for {
+				st, err := m.Accept(t.Context())
+				if err != nil {
+					break
+				}
+				if told := (&peer{t: t, lane: st}).want(0x02, 1); !bytes.Contains(told, []byte("going_away")) {
+					t.Errorf("told %s", told)
+				}
 			}
 		}
 	})

@@ -3,10 +3,12 @@ package switchboard
 import (
 	"slices"
 	"sort"
+	"strconv"
 	"strings"
 	"sync"
 
 	"github.com/cad2f06c/switchboard/internal/control"
+	"github.com/cad2f06c/switchboard/internal/policy"
 	"github.com/cad2f06c/switchboard/names"
 )
 
@@ -31,8 +33,9 @@ const usualEntry = 160
 // leaf is some entries in a row.
 type leaf struct {
 	entries []*names.Entry
-	whole   row // ,{…},{…}: without info
-	brief   row // ,"…","…": the names alone
+	whole   row  // ,{…},{…}: without info and waiters
+	brief   row  // ,"…","…": the names alone
+	waits   bool // somebody waits for one of them
 }
 
 // row is what is listed of the entries of a leaf, each behind a comma.
@@ -117,10 +120,11 @@ func appendLeaves(leaves []*leaf, old *leaf, entries []*names.Entry) []*leaf {
 				lf.whole.text = append(lf.whole.text, old.whole.span(i, i+1)...)
 			} else {
 				w := wireEntry(e)
-				w.Info = nil
+				w.Info, w.Waiters = nil, 0
 				lf.whole.text = control.AppendEntry(append(lf.whole.text, ','), &w)
 			}
 			lf.whole.ended()
+			lf.waits = lf.waits || e.Waiters > 0
 			lf.brief.text = append(append(append(lf.brief.text, `,"`...), e.Name...), '"') // names have no escapes
 			lf.brief.ended()
 		}
@@ -139,6 +143,7 @@ func appendLeaf(leaves []*leaf, lf *leaf) []*leaf {
 	leaves[last] = &leaf{
 		entries: slices.Concat(a.entries, lf.entries),
 		whole:   a.whole.joined(&lf.whole),
+		waits:   a.waits || lf.waits,
 		brief:   a.brief.joined(&lf.brief),
 	}
 	return leaves
@@ -149,23 +154,43 @@ const pageRoom = 1 << 10
 
 // listing says what a list shows.
 type listing struct {
-	match names.Pattern
-	after string
-	brief bool
+	rights *rights
+	match  match
+	after  string
+	brief  bool
 }
 
+// row is what is listed of a leaf.
 func (l *listing) row(lf *leaf) *row {
-	if l.brief {
+	switch {
+	case l.brief:
 		return &lf.brief
+	case lf.waits:
+		return l.waited(lf)
 	}
 	return &lf.whole
+}
+
+// waited is the row of a leaf with the number of waiters where the reader may
+// know it.
+func (l *listing) waited(lf *leaf) *row {
+	var w row
+	for i, e := range lf.entries {
+		w.text = append(w.text, lf.whole.span(i, i+1)...)
+		if e.Waiters > 0 && l.rights.may(policy.Own, object(e.Name)) {
+			w.text = strconv.AppendInt(append(w.text[:len(w.text)-1], `,"waiters":`...), int64(e.Waiters), 10)
+			w.text = append(w.text, '}')
+		}
+		w.ended()
+	}
+	return &w
 }
 
 // page returns what is listed, joined by commas, as far as a page has room, and
 // whether there is more. The parts may be sent, not changed.
 func (l *listing) page(leaves []*leaf) (parts [][]byte, more bool) {
 	leaves, first := behind(leaves, l.after)
-	if l.match == (names.Pattern{}) {
+	if l.match.names == (names.Pattern{}) {
 		parts, more = l.pageOfAll(leaves, first)
 	} else {
 		parts, more = l.pageOfMatches(leaves, first)
@@ -218,7 +243,7 @@ func (l *listing) pageOfMatches(leaves []*leaf, first int) (parts [][]byte, more
 	for _, lf := range leaves {
 		w := l.row(lf)
 		for i := first; i < len(w.ends); i++ {
-			if !l.match.Match(lf.entries[i].Name) {
+			if !l.match.names.Match(lf.entries[i].Name) {
 				continue
 			}
 			text := w.span(i, i+1)

@@ -79,7 +79,7 @@ func rollModel(t *rapid.T, most int) {
 		_, entries := reg.Snapshot(now)
 		leaves := r.at(entries)
 		checkLeaves(t, leaves, len(entries))
-		match, err := names.ParsePattern(rapid.SampledFrom([]string{"**", "n.*", "*.a7", "x.**"}).Draw(t, "match"))
+		pattern, err := names.ParsePattern(rapid.SampledFrom([]string{"**", "n.*", "*.a7", "x.**"}).Draw(t, "match"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -87,10 +87,10 @@ func rollModel(t *rapid.T, most int) {
 		if rapid.Bool().Draw(t, "after") {
 			after = string(name(rapid.IntRange(0, most).Draw(t, "after what")))
 		}
-		l := listing{match, after, rapid.Bool().Draw(t, "brief")}
+		l := listing{match: match{names: pattern}, after: after, brief: rapid.Bool().Draw(t, "brief")}
 		got := listed(t, leaves, l)
 		for _, e := range entries {
-			if !match.Match(e.Name) || string(e.Name) <= after {
+			if !pattern.Match(e.Name) || string(e.Name) <= after {
 				continue
 			}
 			want := wireEntry(e)
@@ -121,23 +121,23 @@ func TestRollPages(t *testing.T) {
 	}
 	_, entries := reg.Snapshot(now)
 	var r roll
-	for _, match := range []string{"**", "org.**"} {
-		p, err := names.ParsePattern(match)
+	for _, text := range []string{"**", "org.**"} {
+		p, err := names.ParsePattern(text)
 		if err != nil {
 			t.Fatal(err)
 		}
-		l := listing{match: p}
+		l := listing{match: match{names: p}}
 		if _, more := l.page(r.at(entries)); !more {
-			t.Errorf("%s: one page of %d names", match, n)
+			t.Errorf("%s: one page of %d names", text, n)
 		}
 		got := listed(t, r.at(entries), l)
 		for i, e := range got {
 			if e.Name != fmt.Sprintf("org.example.plugin%05d", i) {
-				t.Fatalf("%s: name %d is %s", match, i, e.Name)
+				t.Fatalf("%s: name %d is %s", text, i, e.Name)
 			}
 		}
 		if len(got) != n {
-			t.Errorf("%s: %d names, want %d", match, len(got), n)
+			t.Errorf("%s: %d names, want %d", text, len(got), n)
 		}
 	}
 }

@@ -5,14 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"net"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/cad2f06c/switchboard/channel"
+	"github.com/cad2f06c/switchboard/internal/policy"
 	"github.com/cad2f06c/switchboard/shs"
 )
 
@@ -24,13 +23,19 @@ type Server struct {
 	log     *slog.Logger
 	started time.Time
 	buffers *sync.Pool // of the relay
-	half    map[string]*halfOpen
+	adm     *admission
 	prep    *shs.Prepared
+	counts  *counts
 
-	wake chan struct{} // one token: an end of a moved channel is away
+	quit   chan struct{} // closed when it begins to stop
+	wake   chan struct{} // one token: an end of a moved channel is away
+	ruled  token         // the rules have changed
+	turns  redeems       // has a lock of its own
+	hearts hearts        // accept loops; has a lock of its own
 
-	served atomic.Bool
-	wg     sync.WaitGroup // connections, and what outlives a lane's goroutine
+	served  atomic.Bool
+	reserve reserve
+	wg      sync.WaitGroup // connections, and what outlives a lane's goroutine
 
 	ports []uint16 // TCP ports that it listens on; guarded by mu
 
@@ -54,6 +59,7 @@ func New(cfg Config) (*Server, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
+	cfg.Limits.fit(openFiles())
 	cfg.Limits = cfg.Limits.withDefaults()
 	s := &Server{
 		cfg:     cfg,
@@ -61,18 +67,28 @@ func New(cfg Config) (*Server, error) {
 		log:     cfg.Log,
 		started: time.Now(),
 		buffers: channel.NewPool(),
-		half:    make(map[string]*halfOpen),
 		prep:    shs.Prepare(cfg.Key),
+		counts:  newCounts(),
+		quit:    make(chan struct{}),
 		wake:    make(chan struct{}, 1),
+		ruled:   make(token, 1),
 	}
-	for transport, n := range map[string]int{transportNet: 1024, transportUnix: 128, transportLocal: 128} {
-		if cfg.Limits.HalfOpen > 0 {
-			n = cfg.Limits.HalfOpen
-		}
-		s.half[transport] = &halfOpen{max: n}
-	}
+	s.adm = newAdmission(&s.cfg.Limits.Admission, cfg.Log)
+	s.adm.barred = s.noteBarred
 	s.books.init(cfg.Limits, s.started)
-	s.authorized = maps.Clone(cfg.Authorized)
+	s.books.alarm = s.raise
+	s.books.moved.over = s.noteForgotten
+	if cfg.Policy == nil {
+		cfg.Policy = &Policy{cfg: policy.Defaults()}
+	}
+	made, err := cfg.Policy.bind(s.key)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.checkPeers(); err != nil {
+		return nil, err
+	}
+	s.rules.Store(made)
 	return s, nil
 }
 
@@ -80,10 +96,10 @@ func New(cfg Config) (*Server, error) {
 func (s *Server) Key() shs.PublicKey { return s.key }
 
 // Serve serves peers on all listeners until ctx ends. It then stops in good
-// order: it closes the listeners (before it returns for whatever reason), ends
-// calls, watches and new channels with shutting_down, lets open channels go on
-// for DrainTimeout, says goodbye, and returns nil after the last goroutine has
-// ended. It returns an error at once when a listener may not be served, and
+// order: it closes the listeners (before it returns for whatever reason), tells
+// all sessions, ends calls, watches and new channels with shutting_down, lets
+// open channels go on for DrainTimeout, says goodbye to each session when its
+// last channel is over, and returns nil after the last goroutine has ended. It returns an error at once when a listener may not be served, and
 // after the same stop when one of them breaks. It may be called once.
 func (s *Server) Serve(ctx context.Context, lns ...net.Listener) error {
 	if s.served.Swap(true) {
@@ -99,6 +115,8 @@ func (s *Server) Serve(ctx context.Context, lns ...net.Listener) error {
 		gates[i] = g
 	}
 	s.notePorts(lns)
+	s.hearts.expect(len(lns))
+	s.hold(lns)
 	// Connections outlive ctx: the stop below ends them in order.
 	life, end := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer end(nil)
@@ -108,6 +126,9 @@ func (s *Server) Serve(ctx context.Context, lns ...net.Listener) error {
 	var loops sync.WaitGroup
 	loops.Go(func() { s.prep.Run(accepting) })
 	loops.Go(func() { s.expireMoved(accepting) })
+	loops.Go(func() { s.adm.report(accepting) })
+	loops.Go(func() { s.expireRules(accepting) })
+	s.finishInvites(accepting)
 	for i, ln := range lns {
 		loops.Go(func() {
 			if err := s.accept(accepting, life, ln, gates[i]); err != nil {
@@ -116,9 +137,11 @@ func (s *Server) Serve(ctx context.Context, lns ...net.Listener) error {
 		})
 		s.log.Info("listening", "address", ln.Addr().String(), "transport", gates[i].transport)
 	}
+	s.noteStarted()
 	<-accepting.Done()
 	closeAll(lns)
 	loops.Wait()
+	s.reserve.letGo()
 	s.drain(life)
 	if ctx.Err() != nil {
 		return nil
@@ -132,103 +155,103 @@ func closeAll(lns []net.Listener) {
 	}
 }
 
-// accept only accepts: the handshake is the connection's own affair.
-func (s *Server) accept(ctx, life context.Context, ln net.Listener, g gate) error {
-	var delay time.Duration
-	for {
-		conn, err := ln.Accept()
-		if ctx.Err() != nil {
-			if err == nil {
-				conn.Close()
-			}
-			return nil
-		}
-		if err != nil {
-			if !scarce(err) {
-				return err
-			}
-			// Out of descriptors: make room, then try again, slower each time.
-			s.half[g.transport].shed()
-			delay = min(max(2*delay, 5*time.Millisecond), time.Second)
-			s.log.Warn("accept is out of resources", "err", err, "retry_in", delay)
-			select {
-			case <-time.After(delay):
-			case <-ctx.Done():
-				return nil
-			}
-			continue
-		}
-		delay = 0
-		s.wg.Go(func() { s.serveConn(life, conn, g) })
+// admit lets a connection in, or closes it. It waits while too many that had to
+// make room are still on their way out.
+func (s *Server) admit(conn net.Conn, g gate) *visit {
+	o, err := g.look(conn)
+	if err != nil {
+		s.adm.tally.count(refusedUser)
+	} else if v, why := s.adm.arrive(conn, o); why == nil {
+		v.door <- struct{}{}
+		return v
+	} else {
+		err = why
 	}
-}
-
-// scarce reports whether an Accept error passes by itself.
-func scarce(err error) bool {
-	for _, e := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.ECONNABORTED} {
-		if errors.Is(err, e) {
-			return true
-		}
+	s.noteRefused(conn, o, err)
+	conn.Close()
+	if unsaid, ok := s.adm.lines.take(s.adm.now()); ok {
+		s.wg.Go(func() {
+			s.adm.sayNow(unsaid, "connection refused", "transport", o.transport, "remote", conn.RemoteAddr().String(), "pid", o.pid, "err", err)
+		})
 	}
-	return false
+	return nil
 }
 
 // serveConn takes a connection from its first byte to its last.
-func (s *Server) serveConn(life context.Context, raw net.Conn, g gate) {
+func (s *Server) serveConn(life context.Context, raw net.Conn, v *visit) {
 	defer raw.Close()
+	o := v.origin
+	conn, err := s.login(v, raw)
+	if err != nil {
+		raw.Close()
+		<-v.door
+		if !errors.Is(err, errEvicted) { // of which there may be a flood: report sums up
+			s.noteRefused(raw, o, err)
+			s.adm.say(&s.adm.lines, "login refused", "transport", o.transport, "remote", raw.RemoteAddr().String(), "err", err)
+		}
+		return
+	}
+	<-v.door
+	defer v.leave()
+	defer s.books.leave(conn.RemoteKey())
+	if conn.Purpose() {
+		s.serveInvite(life, conn, v)
+		return
+	}
 	tune(raw)
-	remote := slog.String("remote", raw.RemoteAddr().String())
-	o, err := g.look(raw)
-	if err != nil {
-		s.log.Warn("connection refused", "transport", o.transport, remote, "pid", o.pid, "err", err)
-		return
-	}
-	conn, release, err := s.login(life, raw, o)
-	if err != nil {
-		s.log.Warn("login refused", "transport", o.transport, remote, "err", err)
-		return
-	}
-	defer release()
 	sess := s.newSession(life, conn, o)
-	if s.permits(o, sess.key) != nil { // Authorize came between: it saw no session
+	defer sess.shield()
+	if s.permits(o, sess.key) != nil { // SetPolicy came between: it saw no session
 		sess.kill(errRevoked)
 	}
 	sess.run()
 }
 
-// login shakes hands under one deadline. The key's slot is taken between
-// messages 3 and 4, so that a peer over its quota is refused like any other;
-// release gives it back.
-func (s *Server) login(life context.Context, raw net.Conn, o origin) (_ *shs.Conn, release func(), err error) {
-	defer s.half[o.transport].add(raw)()
-	ctx, cancel := context.WithTimeout(life, handshakeTimeout)
-	defer cancel()
-
+// login shakes hands under one deadline. The slots of the key and of the source
+// are taken between messages 3 and 4, so that a peer over its quota is refused
+// like any other. Without an error both are the caller's to give back.
+func (s *Server) login(v *visit, raw net.Conn) (conn *shs.Conn, err error) {
+	o := v.origin
 	var admitted shs.PublicKey
+	err = errPanic
+	defer func() {
+		if broken := recover(); broken != nil {
+			raw.Close()
+			s.failed(broken, v.source, s.log)
+		}
+		if err != nil && !admitted.IsZero() { // message 4 was not taken
+			s.books.leave(admitted)
+		}
+		v.settle(err)
+	}()
+	enter := func(key shs.PublicKey, refused error) error {
+		if refused != nil {
+			return ofKey{key, denied{refused}}
+		}
+		if err := s.books.enter(key); err != nil {
+			return ofKey{key, err}
+		}
+		admitted = key
+		if err := v.enter(); err != nil {
+			return ofKey{key, err}
+		}
+		return nil
+	}
 	cfg := &shs.Config{
 		Key:        s.cfg.Key,
 		NetworkKey: s.cfg.NetworkKey,
 		Prepared:   s.prep,
-		Authorize: func(key shs.PublicKey, _ shs.Mode) error {
-			if err := s.permits(o, key); err != nil {
-				return fmt.Errorf("key %s: %w", key, err)
-			}
-			if err := s.books.enter(key); err != nil {
-				return fmt.Errorf("key %s: %w", key, err)
-			}
-			admitted = key
-			return nil
-		},
+		Work:       v.arithmetic,
+		Authorize:  func(key shs.PublicKey, _ shs.Mode) error { return enter(key, s.permits(o, key)) },
+	}
+	if s.cfg.Peers != nil {
+		cfg.PurposeKey = s.cfg.NetworkKey.Invite()
+		cfg.AuthorizePurpose = func(key shs.PublicKey) error { return enter(key, s.invited(key)) }
 	}
 	if o.transport == transportUnix {
 		cfg.PlainKey = s.cfg.NetworkKey.Plain(o.uid, o.listenUID)
 	}
-	conn := shs.Server(raw, cfg)
-	if err := conn.Handshake(ctx); err != nil {
-		if !admitted.IsZero() { // message 4 was not taken
-			s.books.leave(admitted)
-		}
-		return nil, nil, err
-	}
-	return conn, func() { s.books.leave(admitted) }, nil
+	conn = shs.Server(raw, cfg)
+	err = conn.Handshake(v)
+	return conn, err
 }

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cad2f06c/switchboard/channel"
@@ -35,14 +36,21 @@ type session struct {
 	srv       *Server
 	id        uint64
 	key       shs.PublicKey
+	keyText   string
 	transport string
 	place     place
+	pid       int32  // of its process when it connected; it may be another's by now
+	from      string // its source in words
 	conn      *shs.Conn
 	log       *slog.Logger
 	began     time.Time
 	calls     *muxrpc.Limit // in flight on all its lanes
 	ctx       context.Context
 	cancel    context.CancelCauseFunc
+
+	heard atomic.Int64 // when its last call came, since the server's start
+
+	rights atomic.Pointer[rights] // changed with srv.mu held
 
 	lanes sync.WaitGroup // one goroutine per yamux lane
 
@@ -68,6 +76,7 @@ func (s *Server) newSession(life context.Context, conn *shs.Conn, o origin) *ses
 		key:       conn.RemoteKey(),
 		transport: o.transport,
 		place:     placeOf(o, conn),
+		pid:       o.pid,
 		conn:      conn,
 		began:     time.Now(),
 		calls:     muxrpc.NewLimit(s.cfg.Limits.Calls),
@@ -76,9 +85,12 @@ func (s *Server) newSession(life context.Context, conn *shs.Conn, o origin) *ses
 		talks:     make(map[shs.PublicKey]int),
 		callers:   make(map[shs.PublicKey]int),
 	}
+	sess.keyText, sess.from = sess.key.String(), sess.place.source().String()
+	sess.heard.Store(int64(time.Since(s.started)))
 	sess.place.files = o.transport == transportUnix && conn.PassesFiles()
 	sess.ctx, sess.cancel = context.WithCancelCause(life)
 	s.mu.Lock()
+	sess.beginRightsLocked()
 	s.last++
 	sess.id = s.last
 	s.sessions[sess.id] = sess
@@ -95,6 +107,8 @@ func (s *Server) newSession(life context.Context, conn *shs.Conn, o origin) *ses
 		attrs = append(attrs, "remote", conn.RemoteAddr().String())
 	}
 	sess.log.Info("session begins", attrs...)
+	s.counts.logins.Add(1)
+	sess.noteLogin(conn.Mode().String())
 	return sess
 }
 
@@ -108,7 +122,7 @@ func (s *session) owner() names.Owner {
 
 // run serves the session until it ends, and cleans up after it.
 func (s *session) run() {
-	err := s.serve()
+	err := s.shielded(s.serve)
 	s.kill(err)
 	s.srv.mu.Lock()
 	// A lane may still be at a call that came before the end: what it claimed
@@ -156,6 +170,7 @@ func (s *session) logEnd(err error) {
 		attrs = append(attrs, "err", err)
 	}
 	s.log.Info("session ends", attrs...)
+	s.noteEnd(err)
 }
 
 // kill ends the session for a reason: whoever works for it stops, and its
@@ -216,12 +231,13 @@ func (s *session) peek() (byte, error) {
 // serveMux runs a yamux session: each of its streams is a lane.
 func (s *session) serveMux() error {
 	l := &s.srv.limits
+	q := l.quota(s.rights.Load().level())
 	m := mux.Server(s.conn, mux.Config{
-		MaxStreams: l.Lanes,
+		MaxStreams: q.Lanes,
 		Backlog:    l.LaneBacklog,
 		Budget:     s.srv.budget(s.key),
 		Rates: mux.Rates{
-			Opens:   mux.Rate{PerSecond: l.OpenRate, Burst: l.OpenBurst},
+			Opens:   q.opens(s.transport),
 			Resets:  mux.Rate{PerSecond: l.ResetRate, Burst: l.ResetBurst},
 			Pings:   mux.Rate{PerSecond: l.PingRate, Burst: l.PingBurst},
 			Updates: mux.Rate{PerSecond: l.UpdateRate, Burst: l.UpdateRate},
@@ -248,6 +264,7 @@ func (s *session) serveMux() error {
 // startLane serves a yamux lane that the peer has opened. A connect goes
 // without a goroutine if it can.
 func (s *session) startLane(lane *mux.Stream, by *mux.Batch) {
+	defer s.shield()
 	p, ok := quickFirst(lane)
 	if !ok {
 		s.goLane(lane, func() error { return s.serveLane(lane, false) })
@@ -267,6 +284,7 @@ func (s *session) startLane(lane *mux.Stream, by *mux.Batch) {
 	c, err := s.parseConnect(req.Args)
 	switch {
 	case err != nil:
+		s.srv.counts.refused(err)
 		s.goLane(lane, func() error { refuse(lane, p.Req, err); return nil })
 	case !s.tryConnect(lane, p.Req, c, by):
 		s.goLane(lane, func() error { s.connect(lane, p.Req, c); return nil })
@@ -280,7 +298,7 @@ func (s *session) goLane(lane *mux.Stream, serve func() error) {
 	ended := s.ended
 	if !ended {
 		s.lanes.Go(func() {
-			err := serve()
+			err := s.shielded(serve)
 			select {
 			case <-s.mux.Done(): // it ended the lane, not the lane it
 			default:

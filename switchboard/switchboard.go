@@ -15,6 +15,9 @@
 //	→ a control call is answered from the method table
 //	→ connect resolves the name, offers the channel to its owner, relays
 //
+// What a peer may do says the Policy, which SetPolicy replaces while the server
+// runs (rights.go); what it has done is noted in the Audit.
+//
 // When a session ends it gives back its names, resets its channels, waits for
 // its goroutines and logs one line.
 //
@@ -24,6 +27,7 @@
 package switchboard
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"net/netip"
@@ -34,7 +38,7 @@ import (
 )
 
 // Config is the configuration of a Server. It is copied by New. The zero value
-// of each field but Key works and is closed: without Authorized nobody is
+// of each field but Key works and is closed: without a Policy nobody is
 // admitted over TCP.
 type Config struct {
 	// Key is the server's identity.
@@ -42,10 +46,18 @@ type Config struct {
 	// NetworkKey is the network that the server belongs to; zero is
 	// shs.DefaultNetworkKey.
 	NetworkKey shs.NetworkKey
-	// Authorized are the keys that are admitted over TCP, with a comment for
-	// people. Nil means that no list was given: Serve then refuses to serve a
-	// TCP listener with ErrNoAuthorized. Server.Authorize replaces the list.
-	Authorized map[shs.PublicKey]string
+	// Policy says who is admitted and who may do what. Nil is that of the zero
+	// PolicyConfig. Without a list of keys in it Serve refuses to serve a TCP
+	// listener with ErrNoPolicy. Server.SetPolicy replaces it.
+	Policy *Policy
+	// Peers are the files that the calls peers and invites of administrators change.
+	// Nil: there are no such calls.
+	Peers *PeerFiles
+	// Reload reads again what the Policy was made of and calls SetPolicy, as SIGHUP
+	// does; its error says what was wrong and that nothing has changed. It is called
+	// from many goroutines, and not while a lock of the Server is held. Nil: after a
+	// change of Peers the Server reads these files by itself.
+	Reload func(context.Context) error
 	// Version is what whoami reports as the server's version.
 	Version string
 	// Limits bound what peers may hold; zero fields take the defaults.
@@ -63,8 +75,11 @@ type Config struct {
 	// server. See ParseAdvertise.
 	AdvertiseHost netip.Addr
 	// DrainTimeout is how long open channels may go on after Serve's context
-	// has ended. Default 5 s.
+	// has ended; those that are left after a third of it are ended one after the
+	// other. Default 30 s.
 	DrainTimeout time.Duration
+	// Audit is the log of who did what. Nil is none.
+	Audit *Audit
 	// Log receives the server's records. Nil discards them.
 	Log *slog.Logger
 }
@@ -72,9 +87,11 @@ type Config struct {
 // Limits are the bounds on what a peer may hold (PROTOCOL.md §8). A zero
 // field takes the default in brackets.
 type Limits struct {
-	Sessions        int // of all peers together [4096]; over it a login is refused
+	// Admission is of connections that have not logged in, and of their sources.
+	Admission Admission
+
+	Sessions        int // of all peers together [4096, or a third of the descriptors beyond 64 if that is less]; over it a login is refused
 	SessionsPerKey  int // [64]; over it a login is refused
-	HalfOpen        int // connections in handshake per transport [1024 net, 128 others]; over it the oldest is closed
 	Lanes           int // per session, both directions [1024]; over it a yamux stream is reset
 	Calls           int // calls and streams in flight per session [64]; over it busy
 	Watches         int // per session [16]; over it quota
@@ -84,6 +101,7 @@ type Limits struct {
 	OffersPerCaller int // of these from one key [8]; likewise
 	NamesPerKey     int // owned and waited for [16]; over it quota
 	WaitersPerName  int // [64]; over it quota
+	NamesPerTenant  int // owned [1024]; over it quota
 	CallRate        int // calls per second and key [2000]; over it rate_limited
 	CallBurst       int // calls at once and key [4000]; likewise
 	LaneBacklog     int // yamux lanes that a session has opened and nobody has looked at [64]; over it the stream is reset
@@ -95,6 +113,22 @@ type Limits struct {
 	PingBurst       int // pings at once [16]; likewise
 	UpdateRate      int // window updates by a session per second, and at once [20000]; likewise
 	Held            int // bytes of memory that wait for the sessions of one key to take them, or were sent by it and not yet taken [64 MiB]; over it its fullest lane is reset
+
+	// NameHold is how long a name whose session has ended, and that nobody waits
+	// for, may be claimed by the same key alone; another's claim is name_taken. 0,
+	// the default, is not at all.
+	NameHold time.Duration
+
+	// Rates are further limits of single methods, by the method's name, for each
+	// key: over one it is rate_limited. There are none by default. A rate= on a
+	// key's line takes the place of that of "connect".
+	Rates map[string]Rate
+
+	// What is above is for peers of the level trusted; these say what differs for
+	// the others. Zero fields of Basic are those of PROTOCOL.md §8, of Untrusted
+	// half of these, of Verified those of trusted, but for 16 times the lanes and 8
+	// times the bytes held.
+	Untrusted, Basic, Verified Quota
 }
 
 // Times that are part of the contract (PROTOCOL.md §2, §3, §6).
@@ -108,7 +142,7 @@ const (
 	goodbyeTimeout     = time.Second
 	noticeTimeout      = 2 * time.Second        // for a peer to take a channel.close
 	revokeTimeout      = 500 * time.Millisecond // for a revoked peer to hear of its moved channels
-	drainTimeout       = 5 * time.Second
+	drainTimeout       = 30 * time.Second
 )
 
 // maxMoved is how many moved channels a session may have an end of (PROTOCOL.md
@@ -117,9 +151,9 @@ const maxMoved = 1024
 
 // Errors of New and Serve.
 var (
-	// ErrNoAuthorized says that a TCP listener was given without a list of
-	// authorized keys.
-	ErrNoAuthorized = errors.New("switchboard: a TCP listener needs an authorized_peers list")
+	// ErrNoPolicy says that a TCP listener was given without a Policy that lists
+	// keys, be it none.
+	ErrNoPolicy = errors.New("switchboard: a TCP listener needs a policy with an authorized_peers list")
 	// ErrNoKey says that Config.Key is missing.
 	ErrNoKey = errors.New("switchboard: the server needs a key")
 	// ErrNoChannel says that there is no such channel.
@@ -134,9 +168,9 @@ func (l Limits) withDefaults() Limits {
 		p *int
 		n int
 	}{
-		{&l.Sessions, 4096}, {&l.SessionsPerKey, 64}, {&l.Lanes, 1024}, {&l.Calls, 64},
+		{&l.SessionsPerKey, 64}, {&l.Lanes, 1024}, {&l.Calls, 64},
 		{&l.Watches, 16}, {&l.WatchEvents, 256}, {&l.WatchBytes, 256 << 10},
-		{&l.Offers, 64}, {&l.OffersPerCaller, 8}, {&l.NamesPerKey, 16}, {&l.WaitersPerName, 64},
+		{&l.Offers, 64}, {&l.OffersPerCaller, 8}, {&l.NamesPerKey, 16}, {&l.WaitersPerName, 64}, {&l.NamesPerTenant, 1024},
 		{&l.CallRate, 2000}, {&l.CallBurst, 4000}, {&l.LaneBacklog, 64},
 		{&l.OpenRate, 2000}, {&l.OpenBurst, 512}, {&l.ResetRate, 500}, {&l.ResetBurst, 1024},
 		{&l.PingRate, 4}, {&l.PingBurst, 16}, {&l.UpdateRate, 20_000}, {&l.Held, 64 << 20},

@@ -20,17 +20,18 @@ const (
 // send is served by whoever publishes, in passing.
 type watch struct {
 	// set at construction
-	sess    *session
-	call    *muxrpc.Call
-	pattern names.Pattern
-	wake    chan struct{} // one token: the queue or what ended it has changed
+	sess  *session
+	call  *muxrpc.Call
+	match match
+	wake  chan struct{} // one token: the queue or what ended it has changed
 
 	// owned by run
 	lags []time.Time
 
 	// guarded by srv.mu
+	tenant string // of the session, as matchers have it
 	sender sender
-	queue  []*event
+	queue  []told
 	bytes  int
 	lagged bool
 	ended  error
@@ -51,9 +52,6 @@ func (s *session) watch(c *muxrpc.Call) {
 	var args control.WatchArgs
 	err := control.Decode(c.Args(), &args)
 	w := &watch{sess: s, call: c, wake: make(chan struct{}, 1)}
-	if err == nil {
-		w.pattern, err = parseMatch(args.Match)
-	}
 	if err != nil {
 		s.fail(c, err)
 		return
@@ -62,7 +60,10 @@ func (s *session) watch(c *muxrpc.Call) {
 	srv := s.srv
 	srv.mu.Lock()
 	var b beginning
+	w.tenant = s.rights.Load().tenant()
+	w.match, err = readMatch(w.tenant, args.Match)
 	switch {
+	case err != nil:
 	case srv.stopping || s.leaving: // the stop has told its watches already
 		err = control.ShuttingDown
 	case s.watches >= srv.limits.Watches:
@@ -71,7 +72,7 @@ func (s *session) watch(c *muxrpc.Call) {
 		s.watches++
 		b = w.beginLocked(args.Since)
 		srv.watches[w] = struct{}{}
-		srv.matcher.Add(w.pattern, w)
+		srv.matchers.add(w.tenant, w.match, w)
 	}
 	srv.mu.Unlock()
 	if err != nil {
@@ -80,7 +81,7 @@ func (s *session) watch(c *muxrpc.Call) {
 	}
 
 	c.Go(func() {
-		err := w.run(b)
+		err := s.shielded(func() error { return w.run(b) })
 		if err != nil {
 			err = control.ToWire(err)
 		}
@@ -89,7 +90,7 @@ func (s *session) watch(c *muxrpc.Call) {
 		srv.mu.Lock()
 		defer srv.mu.Unlock()
 		delete(srv.watches, w)
-		srv.matcher.Remove(w.pattern, w)
+		srv.matchers.remove(w.tenant, w.match, w)
 		s.watches--
 		s.checkIdleLocked()
 	})
@@ -99,6 +100,7 @@ func (s *session) watch(c *muxrpc.Call) {
 // rev. Both are drawn in one step with the registration, and are shared with
 // the registry, not copied: they do not count in the queue.
 type beginning struct {
+	rights  *rights // that hold for it
 	lagged  bool
 	rev     uint64
 	entries []*names.Entry
@@ -106,15 +108,15 @@ type beginning struct {
 }
 
 func (w *watch) beginLocked(since *uint64) beginning {
-	reg := w.sess.srv.registry
-	if since != nil {
+	reg, r := w.sess.srv.registry, w.sess.rights.Load()
+	if since != nil && *since > w.sess.srv.newRev {
 		if changes, ok := reg.Since(*since); ok {
 			rev, _ := reg.Snapshot(time.Now())
-			return beginning{rev: rev, changes: changes}
+			return beginning{rights: r, rev: rev, changes: changes}
 		}
 	}
 	rev, entries := reg.Snapshot(time.Now())
-	return beginning{lagged: since != nil, rev: rev, entries: entries}
+	return beginning{rights: r, lagged: since != nil, rev: rev, entries: entries}
 }
 
 // run sends until the watch ends: by the peer, by the session, or by lagging.
@@ -132,7 +134,7 @@ func (w *watch) run(b beginning) error {
 			if err := w.sendBeginning(*b); err != nil {
 				return err
 			}
-		case ev != nil:
+		case ev.event != nil:
 			if err := w.call.Stream().SendJSON(ev.text()); err != nil {
 				return err
 			}
@@ -148,14 +150,14 @@ func (w *watch) run(b beginning) error {
 
 // next takes what is to be sent: an event, or a new beginning after a lag, or
 // nothing yet.
-func (w *watch) next() (*event, *beginning, error) {
+func (w *watch) next() (told, *beginning, error) {
 	w.sess.srv.mu.Lock()
 	defer w.sess.srv.mu.Unlock()
 	switch {
 	case w.ended != nil:
-		return nil, nil, w.ended
+		return told{}, nil, w.ended
 	case w.sender == senderPass: // who ends the passing pokes
-		return nil, nil, nil
+		return told{}, nil, nil
 	}
 	w.sender = senderRun
 	switch {
@@ -163,13 +165,13 @@ func (w *watch) next() (*event, *beginning, error) {
 		now := time.Now()
 		w.lags = append(w.lags, now)
 		if n := len(w.lags); n >= maxLags && now.Sub(w.lags[n-maxLags]) < lagWindow {
-			return nil, nil, control.Quota.With("the watch lagged three times in a minute")
+			return told{}, nil, control.Quota.With("the watch lagged three times in a minute")
 		}
 		w.lags = w.lags[max(0, len(w.lags)-maxLags):]
 		w.lagged = false
 		b := w.beginLocked(nil)
 		b.lagged = true
-		return nil, &b, nil
+		return told{}, &b, nil
 	case len(w.queue) > 0:
 		ev := w.queue[0]
 		w.queue = w.queue[1:]
@@ -177,12 +179,12 @@ func (w *watch) next() (*event, *beginning, error) {
 		return ev, nil, nil
 	}
 	w.sender, w.queue = senderNone, nil
-	return nil, nil, nil
+	return told{}, nil, nil
 }
 
 // pushLocked queues an event, or gives up the queue if it is full. While it
 // waits to send a snapshot nothing is queued: the snapshot will hold it.
-func (w *watch) pushLocked(ev *event) {
+func (w *watch) pushLocked(ev told) {
 	if w.lagged {
 		return
 	}
@@ -211,6 +213,12 @@ func (w *watch) poke() {
 	}
 }
 
+// covers reports whether a watch is for a name of the registry that exists for
+// who has r.
+func (w *watch) covers(r *rights, n names.Name) bool {
+	return w.match.covers(r.tenant(), object(n)) && r.sees(n)
+}
+
 // sendBeginning sends a snapshot or the missed changes, and synced.
 func (w *watch) sendBeginning(b beginning) error {
 	out := w.call.Stream()
@@ -219,20 +227,22 @@ func (w *watch) sendBeginning(b beginning) error {
 			return err
 		}
 	}
+	r := b.rights
 	for _, e := range b.entries {
-		if !w.pattern.Match(e.Name) {
+		if !w.covers(r, e.Name) {
 			continue
 		}
-		entry := wireEntry(e)
-		if err := out.SendJSON(text(&control.Event{Rev: b.rev, Type: control.EventConnected, Name: string(e.Name), Entry: &entry})); err != nil {
+		entry := r.entry(e)
+		if err := out.SendJSON(text(&control.Event{Rev: b.rev, Type: control.EventConnected, Name: entry.Name, Entry: &entry})); err != nil {
 			return err
 		}
 	}
 	for i := range b.changes {
-		if !w.pattern.Match(b.changes[i].Name) {
+		if !w.covers(r, b.changes[i].Name) {
 			continue
 		}
-		if err := out.SendJSON(changeText(&b.changes[i])); err != nil {
+		ev := newEvent(&b.changes[i])
+		if err := out.SendJSON(told{ev, r.formFor(ev)}.write()); err != nil {
 			return err
 		}
 	}

@@ -165,6 +165,11 @@ func (r *AcceptResult) AppendJSON(b []byte) []byte {
 }
 
 // AppendJSON implements Body.
+func (a *GoingAwayArgs) AppendJSON(b []byte) []byte {
+	return append(strconv.AppendInt(append(b, `{"drain_ms":`...), a.DrainMS, 10), '}')
+}
+
+// AppendJSON implements Body.
 func (a *ChannelCloseArgs) AppendJSON(b []byte) []byte {
 	b = appendText(b, `{"channel":`, a.Channel)
 	if a.Reason != "" {

@@ -17,7 +17,7 @@ func anyBody(t *rapid.T) control.Body {
 	if rapid.Bool().Draw(t, "has meta") {
 		meta = json.RawMessage(rapid.SampledFrom([]string{`null`, `{"a":[1,"x"]}`, ` { "a" : "b c" } `, `"<é"`, `1e9`}).Draw(t, "meta"))
 	}
-	switch rapid.IntRange(0, 7).Draw(t, "which") {
+	switch rapid.IntRange(0, 8).Draw(t, "which") {
 	case 0:
 		a := &control.ConnectArgs{To: some("to"), Meta: meta, Require: rapid.Bool().Draw(t, "require"), Sealed: rapid.Bool().Draw(t, "sealed")}
 		if rapid.Bool().Draw(t, "has more") {
@@ -52,6 +52,8 @@ func anyBody(t *rapid.T) control.Body {
 		return &control.AcceptResult{Channel: some("channel")}
 	case 6:
 		return &control.ChannelLinkArgs{Channel: some("channel"), Direct: anyAsk(t)}
+	case 7:
+		return &control.GoingAwayArgs{DrainMS: rapid.Int64().Draw(t, "drain")}
 	case 5:
 		return &control.ChannelCloseArgs{Channel: some("channel"), Reason: some("reason")}
 	}

@@ -51,6 +51,7 @@ func (c Code) With(message string) *Error { return &Error{Code: c, Message: mess
 type Error struct {
 	Code    Code
 	Message string
+	RetryMS int64 // when to try again, if that is known (rate_limited)
 }
 
 // Error returns "code: message".
@@ -93,7 +94,7 @@ var texts = map[Code]string{
 // "internal" without its text, which belongs in the server's own log.
 func ToWire(err error) *muxrpc.RemoteError {
 	if e, ok := errors.AsType[*Error](err); ok {
-		return &muxrpc.RemoteError{Name: string(e.Code), Message: e.Message}
+		return &muxrpc.RemoteError{Name: string(e.Code), Message: e.Message, RetryMS: e.RetryMS}
 	}
 	if e, ok := errors.AsType[*muxrpc.RemoteError](err); ok {
 		return e
@@ -116,7 +117,7 @@ func ToWire(err error) *muxrpc.RemoteError {
 // as it is.
 func FromWire(err error) error {
 	if e, ok := errors.AsType[*muxrpc.RemoteError](err); ok {
-		return &Error{Code: Code(e.Name), Message: e.Message}
+		return &Error{Code: Code(e.Name), Message: e.Message, RetryMS: e.RetryMS}
 	}
 	return err
 }

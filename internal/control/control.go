@@ -32,10 +32,18 @@ const (
 	MethodChannelsList  = "channels.list"
 	MethodChannelsClose = "channels.close"
 
+	MethodSessionsList  = "sessions.list"
+	MethodSessionsClose = "sessions.close"
+	MethodStats         = "stats"
+	MethodRates         = "rates"
+	MethodReload        = "reload"
+	MethodAuditTail     = "audit.tail"
+
 	MethodOffer        = "offer"
 	MethodChannelLink  = "channel.link"
 	MethodChannelFD    = "channel.fd"
 	MethodChannelClose = "channel.close"
+	MethodGoingAway    = "going_away"
 )
 
 // Limits that both ends know (PROTOCOL.md §8).
@@ -60,7 +68,7 @@ const (
 // Manifest is the method tree that `manifest` answers, the same to everybody.
 // It lists what the server serves.
 func Manifest() map[string]any {
-	return map[string]any{
+	return enrolManifest(map[string]any{
 		MethodManifest: "async",
 		MethodWhoAmI:   "async",
 		MethodPing:     "async",
@@ -84,5 +92,15 @@ func Manifest() map[string]any {
 			"list":  "async",
 			"close": "async",
 		},
-	}
+		"sessions": map[string]any{
+			"list":  "async",
+			"close": "async",
+		},
+		MethodStats:  "async",
+		MethodRates:  "async",
+		MethodReload: "async",
+		"audit": map[string]any{
+			"tail": "source",
+		},
+	})
 }

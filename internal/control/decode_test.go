@@ -10,7 +10,8 @@ import (
 func all() []Args {
 	return []Args{&ClaimArgs{}, &NameArgs{}, &UpdateArgs{}, &ListArgs{}, &WatchArgs{}, &ConnectArgs{}, &OfferArgs{}, &AcceptArgs{},
 		&ChannelCloseArgs{}, &NoArgs{}, &ChannelDirectArgs{}, &ChannelLinkArgs{}, &ChannelMovedArgs{}, &ChannelClosedArgs{},
-		&AdoptArgs{}, &Adopt{}, &ChannelsListArgs{}, &OfferResult{}, &ChannelLinkResult{}, &LinkAnswer{}, &ChannelFDArgs{}}
+		&AdoptArgs{}, &Adopt{}, &ChannelsListArgs{}, &OfferResult{}, &ChannelLinkResult{}, &LinkAnswer{}, &ChannelFDArgs{}, &GoingAwayArgs{},
+		&AfterArgs{}, &SessionCloseArgs{}, &AuditTailArgs{}}
 }
 
 // Every field of an argument is found by the name that its tag gives it.

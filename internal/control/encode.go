@@ -61,6 +61,9 @@ func AppendWhoAmI(b []byte, w *WhoAmI) []byte {
 		b = appendText(b, "", n)
 	}
 	b = appendText(b, `],"level":`, w.Level)
+	if w.Tenant != "" {
+		b = appendText(b, `,"tenant":`, w.Tenant)
+	}
 	b = appendKey(b, `,"server":{"id":`, w.Server.ID)
 	b = appendText(b, `,"version":`, w.Server.Version)
 	b = appendText(b, `,"protocol":`, w.Server.Protocol)

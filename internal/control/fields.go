@@ -50,6 +50,8 @@ func (a *ListArgs) field(name string) any {
 		return &a.After
 	case "brief":
 		return &a.Brief
+	case "all":
+		return &a.All
 	}
 	return nil
 }
@@ -118,6 +120,13 @@ func (a *AcceptArgs) field(name string) any {
 		return &a.Channel
 	case "token":
 		return &a.Token
+	}
+	return nil
+}
+
+func (a *GoingAwayArgs) field(name string) any {
+	if name == "drain_ms" {
+		return &a.DrainMS
 	}
 	return nil
 }

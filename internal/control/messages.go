@@ -44,11 +44,13 @@ type RevResult struct {
 
 // ListArgs selects the names of names.list. Match is a pattern, "**" when
 // absent; After is the last name of the page before; Brief asks for the names
-// alone.
+// alone. All, for administrators, is every name of every tenant, and behind them
+// the sessions without a name: entries whose name is empty.
 type ListArgs struct {
 	Match string `json:"match,omitempty"`
 	After string `json:"after,omitempty"`
 	Brief bool   `json:"brief,omitempty"`
+	All   bool   `json:"all,omitempty"`
 }
 
 // ListResult is one page of names, sorted, without info. More says that
@@ -114,12 +116,14 @@ type Was struct {
 	Epoch   uint64        `json:"epoch"`
 }
 
-// WhoAmI is what the server knows of the caller, and of itself.
+// WhoAmI is what the server knows of the caller, and of itself. Tenant is
+// absent in the default one.
 type WhoAmI struct {
 	ID      shs.PublicKey `json:"id"`
 	Session string        `json:"session"`
 	Names   []string      `json:"names"`
 	Level   string        `json:"level"`
+	Tenant  string        `json:"tenant,omitempty"`
 	Server  ServerInfo    `json:"server"`
 }
 
@@ -211,4 +215,10 @@ type AcceptResult struct {
 type ChannelCloseArgs struct {
 	Channel string `json:"channel"`
 	Reason  string `json:"reason,omitempty"`
+}
+
+// GoingAwayArgs tells a peer that the server stops, and for how many
+// milliseconds open channels may go on at most.
+type GoingAwayArgs struct {
+	DrainMS int64 `json:"drain_ms"`
 }

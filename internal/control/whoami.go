@@ -25,6 +25,9 @@ func (w *WhoAmI) ReadJSON(text []byte) bool {
 		case "level":
 			had.once(&r, 3)
 			me.Level = string(r.Text())
+		case "tenant":
+			had.once(&r, 5)
+			me.Tenant = string(r.Text())
 		case "server":
 			had.once(&r, 4)
 			me.Server = readServer(&r)

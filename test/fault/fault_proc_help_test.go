@@ -145,7 +145,9 @@ type daemon struct {
 	port    string   // of TCP; "" without, "0" until the first start
 	host    string   // of TCP
 	netns   string   // network namespace; "" is that of the test
+	files   int      // descriptors that it may have; 0 is as many as the test
 	args    []string // more of them
+	env     []string // more of it
 	cmd     *exec.Cmd
 	drained chan struct{} // closed when stdout has ended
 }
@@ -160,7 +162,7 @@ func newDaemon(t testing.TB, authorized ...shs.PublicKey) *daemon {
 		d.port = "0"
 		var list strings.Builder
 		for _, k := range authorized {
-			fmt.Fprintln(&list, k)
+			fmt.Fprintln(&list, k, "level=trusted")
 		}
 		must(t, os.WriteFile(dir+"/authorized_peers", []byte(list.String()), 0o600))
 	}
@@ -184,7 +186,11 @@ func (d *daemon) command() *exec.Cmd {
 		args = append(args, "--listen", "net:"+d.host+":"+d.port, "--authorized-peers", d.dir+"/authorized_peers")
 	}
 	cmd := command(d.t, d.dir, "switchboard", append(args, d.args...)...)
+	if d.files > 0 {
+		limit(cmd, d.files)
+	}
 	inNetns(cmd, d.netns)
+	cmd.Env = append(cmd.Env, d.env...)
 	return cmd
 }
 

@@ -254,9 +254,9 @@ func TestF61NoTCPWithoutList(t *testing.T) {
 	}
 	stranger := shs.GenerateKey()
 	for name, list := range map[string]string{
-		"a rule that is not enforced": stranger.Public().String() + " own=org.example.**\n",
-		"garbage":                     "everybody\n",
-		"a key twice":                 strings.Repeat(stranger.Public().String()+"\n", 2),
+		"an unknown rule": stranger.Public().String() + " owns=org.example.**\n",
+		"garbage":         "everybody\n",
+		"a key twice":     strings.Repeat(stranger.Public().String()+"\n", 2),
 	} {
 		must(t, os.WriteFile(home+"/list", []byte(list), 0o644))
 		got := run(t, asUser(command(t, home, "switchboard", "--listen", "net:127.0.0.1:"+port, "--key", home+"/server.key", "--authorized-peers", home+"/list")))
@@ -270,8 +270,8 @@ func TestF61NoTCPWithoutList(t *testing.T) {
 	must(t, err)
 	srv, err := switchboard.New(switchboard.Config{Key: shs.GenerateKey()})
 	must(t, err)
-	if err := srv.Serve(t.Context(), ln); !errors.Is(err, switchboard.ErrNoAuthorized) {
-		t.Errorf("Serve without a list: got %v, want %v", err, switchboard.ErrNoAuthorized)
+	if err := srv.Serve(t.Context(), ln); !errors.Is(err, switchboard.ErrNoPolicy) {
+		t.Errorf("Serve without a list: got %v, want %v", err, switchboard.ErrNoPolicy)
 	}
 
 	// An empty list admits nobody, and the server's own key only if it is listed.

@@ -25,7 +25,7 @@ func TestF50NoLeak(t *testing.T) {
 	cycles := times(1000, 100_000)
 	tcpKey := shs.GenerateKey()
 	echoKey := shs.GenerateKey()
-	in := serveInside(t, switchboard.Config{Authorized: map[shs.PublicKey]string{tcpKey.Public(): ""}})
+	in := serveInside(t, switchboard.Config{Policy: trusting(t, tcpKey.Public())})
 	echo, err := client.Dial(within(t, 10*time.Second), client.Config{Address: in.unix(), Key: echoKey})
 	must(t, err)
 	ln, err := echo.Listen(within(t, 10*time.Second), "org.example.echo")

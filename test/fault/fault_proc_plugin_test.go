@@ -37,7 +37,7 @@ func serveInside(t *testing.T, cfg switchboard.Config) *inside {
 	ln, err := switchboard.Listen(ctx, "unix:"+in.dir+"/bus.sock")
 	must(t, err)
 	lns := []net.Listener{ln}
-	if cfg.Authorized != nil {
+	if cfg.Policy != nil {
 		tcp, err := switchboard.Listen(ctx, "net:127.0.0.1:0")
 		must(t, err)
 		in.port = tcp.Addr().String()
@@ -99,7 +99,7 @@ func TestF46PluginKilledMidChannel(t *testing.T) {
 	rounds := times(20, 500)
 	dir := room(t)
 	pluginKey, callerKey := newKey(t, dir+"/plugin.key"), shs.GenerateKey()
-	in := serveInside(t, switchboard.Config{Authorized: map[shs.PublicKey]string{pluginKey.Public(): "", callerKey.Public(): ""}})
+	in := serveInside(t, switchboard.Config{Policy: trusting(t, pluginKey.Public(), callerKey.Public())})
 	source(t, dir+"/source.sock")
 	for _, way := range []struct {
 		name, address, what string

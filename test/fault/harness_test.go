@@ -74,15 +74,29 @@ func startDaemon(t testing.TB, keys ...shs.PublicKey) (*daemon, place) {
 	return d, d.where()
 }
 
+// trusting is a policy in which keys are trusted, wherever they come from.
+func trusting(t testing.TB, keys ...shs.PublicKey) *switchboard.Policy {
+	t.Helper()
+	var lines []string
+	for _, k := range keys {
+		lines = append(lines, k.String()+" level=trusted")
+	}
+	return ruling(t, lines...)
+}
+
+// ruling is a policy of lines.
+func ruling(t testing.TB, lines ...string) *switchboard.Policy {
+	t.Helper()
+	p, err := switchboard.NewPolicy(switchboard.PolicyConfig{Peers: strings.NewReader(strings.Join(lines, "\n"))})
+	must(t, err)
+	return p
+}
+
 // serveHere runs a server in this process until the test ends, where its memory
 // can be measured. Over TCP it admits the given keys.
 func serveHere(t testing.TB, limits switchboard.Limits, keys ...shs.PublicKey) place {
 	t.Helper()
-	admitted := make(map[shs.PublicKey]string)
-	for _, k := range keys {
-		admitted[k] = "test"
-	}
-	srv, err := switchboard.New(switchboard.Config{Key: shs.GenerateKey(), Authorized: admitted, Limits: limits})
+	srv, err := switchboard.New(switchboard.Config{Key: shs.GenerateKey(), Policy: trusting(t, keys...), Limits: limits})
 	must(t, err)
 	p := place{key: srv.Key(), unix: filepath.Join(room(t), "s")}
 	unix, err := switchboard.Listen(t.Context(), "unix:"+p.unix)

@@ -136,7 +136,7 @@ func TestF31ClaimedLengths(t *testing.T) {
 	report(t, "F31", "%d sessions that claim 256 KiB and send a byte: the heap grew by %d bytes a session", sessions, max(0, grew)/int64(sessions))
 }
 
-// F31 (b): the windows of 32 channels filled by frames of one byte, on the way
+// F31 (b): the windows of 8 or 32 channels filled by frames of one byte, on the way
 // to a session that takes nothing.
 func TestF31TinyFrames(t *testing.T) {
 	channels := times(4, 32) // the callee is cut in 10 s

@@ -43,6 +43,7 @@ type Agent struct {
 	every time.Duration
 	mu    sync.Mutex
 	ends  map[string]*agentEnd // by the channel's id
+	siege *siege               // the last
 }
 
 // The arguments and results of an Agent's methods.

@@ -160,6 +160,19 @@ func (w *world) agent(ns string) *agent {
 	if w.n == len(w.seeds) {
 		w.t.Fatal("the world has keys for fewer agents")
 	}
+	a := w.stranger(ns)
+	address := w.d.unix()
+	if ns == w.b {
+		address = w.d.tcp()
+	}
+	a.call("Enter", EnterArgs{Address: address, Seed: w.seeds[w.n], Every: w.pace}, &None{})
+	w.n++
+	return a
+}
+
+// stranger starts an agent that does not log in.
+func (w *world) stranger(ns string) *agent {
+	w.t.Helper()
 	dir := room(w.t)
 	self, err := os.Executable()
 	must(w.t, err)
@@ -185,12 +198,6 @@ func (w *world) agent(ns string) *agent {
 			w.t.Errorf("the agent has left %v, %v", left, err)
 		}
 	})
-	address := w.d.unix()
-	if ns == w.b {
-		address = w.d.tcp()
-	}
-	a.call("Enter", EnterArgs{Address: address, Seed: w.seeds[w.n], Every: w.pace}, &None{})
-	w.n++
 	return a
 }
 

@@ -194,6 +194,9 @@ func TestF48Stopped(t *testing.T) {
 	conn, err := c.Open(within(t, 10*time.Second), "org.example.victim", client.OpenOptions{})
 	must(t, err)
 	defer conn.Abort()
+	idle, err := c.Open(within(t, 10*time.Second), "org.example.victim", client.OpenOptions{})
+	must(t, err)
+	defer idle.Abort()
 	var wg sync.WaitGroup
 	var received int64
 	var read error
@@ -205,6 +208,8 @@ func TestF48Stopped(t *testing.T) {
 	before := resetPeak(t, d.cmd.Process.Pid)
 	must(t, errors.Join(plugin.Process.Signal(syscall.SIGSTOP), watcher.Process.Signal(syscall.SIGSTOP)))
 	stopped := time.Now()
+	// More than fits into its socket, whatever is left of the other channel's window.
+	wg.Go(func() { _, _ = flow(2).send(idle, nil) })
 	took := near.during(func() {
 		for !d.sawEnds(2) && time.Since(stopped) < slow*40*time.Second {
 			weather.blow(50)

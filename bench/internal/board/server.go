@@ -35,13 +35,14 @@ func limits() switchboard.Limits {
 	return switchboard.Limits{
 		Sessions:        1 << 20,
 		SessionsPerKey:  1 << 20,
-		HalfOpen:        4096,
+		Admission:       switchboard.Admission{HalfOpenNet: 4096, HalfOpenUnix: 4096},
 		Calls:           1024,
 		WatchEvents:     1 << 16,
 		WatchBytes:      64 << 20,
 		Offers:          4096,
 		OffersPerCaller: 4096,
 		NamesPerKey:     1 << 20,
+		NamesPerTenant:  1 << 20,
 		CallRate:        10_000_000,
 		CallBurst:       10_000_000,
 		OpenRate:        10_000_000,
@@ -50,15 +51,19 @@ func limits() switchboard.Limits {
 }
 
 // Raised names the limits that are not the server's defaults, with their values.
-func Raised() string {
-	var all []string
-	v := reflect.ValueOf(limits())
+func Raised() string { return strings.Join(raised(reflect.ValueOf(limits())), ", ") }
+
+func raised(v reflect.Value) (all []string) {
 	for i := range v.NumField() {
-		if f := v.Field(i); !f.IsZero() {
+		switch f := v.Field(i); {
+		case f.IsZero():
+		case f.Kind() == reflect.Struct:
+			all = append(all, raised(f)...)
+		default:
 			all = append(all, fmt.Sprintf("%s %v", v.Type().Field(i).Name, f))
 		}
 	}
-	return strings.Join(all, ", ")
+	return all
 }
 
 // Serve runs a server until ctx ends, on a Unix socket in dir and, with tcp, on a
@@ -79,9 +84,12 @@ func Serve(ctx context.Context, dir string, tcp bool, ready func(addr string)) e
 	lns := []net.Listener{ln}
 	at := []shs.Address{{Network: "unix", Addr: socket, Key: cfg.Key.Public()}}
 	if tcp {
-		cfg.Authorized = make(map[shs.PublicKey]string)
+		var peers strings.Builder
 		for i := range keyCount {
-			cfg.Authorized[key(seed, i).Public()] = "bench"
+			fmt.Fprintln(&peers, key(seed, i).Public(), "level=trusted")
+		}
+		if cfg.Policy, err = switchboard.NewPolicy(switchboard.PolicyConfig{Peers: strings.NewReader(peers.String())}); err != nil {
+			return errors.Join(err, lns[0].Close())
 		}
 		ln, err := switchboard.Listen(ctx, "net:127.0.0.1:0")
 		if err != nil {

@@ -30,6 +30,7 @@ type app struct {
 
 	address    string
 	keyFile    string
+	admin      bool
 	networkKey string
 	timeout    time.Duration
 	mode       string
@@ -218,6 +219,13 @@ const envKey = "SWITCHBOARD_KEY"
 
 // keyPath is the given key file, or that of the environment, or the user's own.
 func (a *app) keyPath(given string) (path string, own bool, err error) {
+	if given == "" && a.admin {
+		set, err := paths.Default(os.Getenv, os.Geteuid())
+		if set.ServerKey == "" {
+			return "", false, fmt.Errorf("finding the server's key: %w (set HOME, or give --key)", err)
+		}
+		return set.ServerKey, false, nil
+	}
 	if given == "" {
 		given = os.Getenv(envKey)
 	}

@@ -24,9 +24,9 @@ A direct channel neither end of which has a session is "lost": within a minute i
 is over, or one end is back. A name that has no room is cut in front; --json has
 all of it, with "in" for TO-CALLEE and "out" for TO-CALLER.
 
---all lists everybody's. It is for the server's administrator, who logs in with
-the server's own key: --key FILE.`,
-		Example: "  sbctl channels\n  sbctl channels --all --key ~/.config/switchboard/server.key",
+--all lists everybody's. It is for administrators: --admin logs in with the
+server's own key.`,
+		Example: "  sbctl channels\n  sbctl channels --all --admin",
 		Args:    exactly(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.once(cmd.Context(), func(ctx context.Context, c *client.Client) error {
@@ -43,6 +43,7 @@ the server's own key: --key FILE.`,
 			})
 		},
 	}
+	cmd.AddCommand(newChannelsClose(a))
 	cmd.Flags().BoolVar(&all, "all", false, "list everybody's (for administrators)")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd

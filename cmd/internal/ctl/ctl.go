@@ -46,7 +46,7 @@ func Main() int {
 	if ctx.Err() != nil && err != nil && !errors.As(err, new(failure)) {
 		code = exitInterrupted
 	}
-	if code != exitOK && code != exitInterrupted {
+	if code != exitOK && code != exitInterrupted && !errors.As(err, new(quiet)) {
 		fmt.Fprintf(os.Stderr, "sbctl: %s\n", message(err))
 	}
 	return code
@@ -84,13 +84,14 @@ func newRoot(a *app) *cobra.Command {
 	f.SortFlags = false
 	f.StringVar(&a.address, "address", "", "server `ADDRESS`, as in unix:PATH~shs:KEY or net:HOST:PORT~shs:KEY")
 	f.StringVar(&a.keyFile, "key", "", "secret key `FILE` to log in with (default: $SWITCHBOARD_KEY, then your own)")
+	f.BoolVar(&a.admin, "admin", false, "log in with the server's own key, as its administrator")
 	f.StringVar(&a.networkKey, "network-key", "", "network `KEY`, base64 of 32 bytes")
 	f.DurationVar(&a.timeout, "timeout", 10*time.Second, "give up after this `TIME`; 0 is never")
 	f.StringVar(&a.mode, "mode", "auto", "`MODE` on Unix sockets: auto, plain or box")
 	f.BoolVar(&a.singleLane, "single-lane", false, "do without yamux: a connection for each channel")
 	root.AddCommand(
 		newList(a), newWatch(a), newInfo(a), newWait(a), newWhoAmI(a), newPing(a),
-		newChannels(a), newConnect(a), newExpose(a), newForward(a), newCall(a), newKey(a), newVersion(a),
+		newChannels(a), newSessions(a), newStats(a), newAudit(a), newRates(a), newAdmin(a), newDoctor(a), newConnect(a), newExpose(a), newForward(a), newCall(a), newKey(a), newPeers(a), newPolicy(a), newInvite(a), newVersion(a),
 	)
 	return root
 }

@@ -33,7 +33,7 @@ const exitHelp = `Exit codes:
     2  wrong usage: command line, name, pattern, address or JSON
     3  no server: not found, cannot connect, or it refused the login
     4  not found: nobody here has the name
-    5  not allowed for this key
+    5  not allowed for this key; the answer is no (policy explain)
     6  the name is taken, or is no longer ours
     7  timeout: no answer within --timeout
     8  gone: the peer is unavailable, or the channel or session was cut
@@ -129,6 +129,9 @@ func exitCode(err error) int {
 	}
 	if _, ok := errors.AsType[usageError](err); ok {
 		return exitUsage
+	}
+	if q, ok := errors.AsType[quiet](err); ok {
+		return q.code
 	}
 	if e, ok := errors.AsType[*client.Error](err); ok {
 		return adviceOf(e.Code).exit

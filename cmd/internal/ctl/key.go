@@ -12,13 +12,13 @@ import (
 	"github.com/cad2f06c/switchboard/shs"
 )
 
-// newKey builds "key new" and "key show".
+// newKey builds "key new", "key show" and "key rotate".
 func newKey(a *app) *cobra.Command {
 	key := &cobra.Command{
 		Use:   "key",
-		Short: "Make a secret key, or show its public half",
+		Short: "Make a secret key, show its public half, or change it",
 		Args:  exactly(0),
-		RunE:  func(*cobra.Command, []string) error { return usagef("key needs a verb: new or show") },
+		RunE:  func(*cobra.Command, []string) error { return usagef("key needs a verb: new, show or rotate") },
 	}
 	key.AddCommand(
 		&cobra.Command{
@@ -42,6 +42,7 @@ your own is made on first use.`,
 			Args:    between(0, 1),
 			RunE:    func(_ *cobra.Command, args []string) error { return a.keyShow(args) },
 		},
+		newKeyRotate(a),
 	)
 	return key
 }

@@ -17,14 +17,16 @@ import (
 
 // newList builds "list".
 func newList(a *app) *cobra.Command {
-	var asJSON, watch bool
+	var asJSON, watch, all bool
 	cmd := &cobra.Command{
 		Use:   "list [PATTERN]",
 		Short: "List the names that are present",
 		Long: `List prints a table of the names that are present and visible to your key. In a
 PATTERN, * is one element of a name and a ** at the end is one or more; without
 one, all names are listed. With --watch the table is printed again whenever it
-changes. With --json it is one JSON array, the first key of each entry its name.`,
+changes. With --json it is one JSON array, the first key of each entry its name.
+--all lists the names of all tenants, and behind them the sessions without a name;
+it is for administrators: --admin.`,
 		Example: "  sbctl list\n  sbctl list 'org.example.**' --json",
 		Args:    between(0, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -36,13 +38,20 @@ changes. With --json it is one JSON array, the first key of each entry its name.
 			if asJSON {
 				print = a.printEntries
 			}
+			if watch && all {
+				return usagef("--watch and --all: one of them")
+			}
 			if watch {
 				return a.stay(cmd.Context(), client.Config{}, func(ctx context.Context, c *client.Client) error {
 					return a.listAgain(ctx, c, match, print)
 				})
 			}
 			return a.once(cmd.Context(), func(ctx context.Context, c *client.Client) error {
-				entries, err := c.Names(ctx, match)
+				names := c.Names
+				if all {
+					names = c.Everybody
+				}
+				entries, err := names(ctx, match)
 				if err != nil {
 					return about{match, err}
 				}
@@ -51,6 +60,7 @@ changes. With --json it is one JSON array, the first key of each entry its name.
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	cmd.Flags().BoolVar(&all, "all", false, "everybody's, and sessions without a name (for administrators)")
 	cmd.Flags().BoolVar(&watch, "watch", false, "print again after each change")
 	return cmd
 }
@@ -96,6 +106,9 @@ func (a *app) listAgain(ctx context.Context, c *client.Client, match string, pri
 func (a *app) printTable(entries []client.Entry) error {
 	rows := [][]string{{"NAME", "KEY", "SESSION", "VIA", "AGE"}}
 	for _, e := range entries {
+		if e.Name == "" {
+			e.Name = "-"
+		}
 		rows = append(rows, []string{e.Name, shortKey(e.ID), e.Session, e.Transport, age(e.Since)})
 	}
 	return term.Table(a.out, a.colour.Head, rows)

@@ -37,35 +37,40 @@ func readConfig(path string) (string, error) {
 // mistake in the file.
 func parseConfig(name, text, dir string) (Settings, error) {
 	var s Settings
-	readers := s.readers(dir)
+	if strings.TrimSpace(text) == "" {
+		return Settings{}, fmt.Errorf("%s:1: the file is empty; if nothing is to be set, a # comment says so", name)
+	}
 	if !strings.HasSuffix(text, "\n") {
 		text += "\n" // the decoder miscounts lines where an error meets the end
 	}
-	var raw map[string]toml.Primitive
-	md, err := toml.Decode(text, &raw)
-	if err != nil {
+	f := file{name: name, text: text}
+	var err error
+	if f.meta, err = toml.Decode(text, &f.raw); err != nil {
 		return Settings{}, configError(name, text, err)
 	}
+	top := s.table(dir)
 	seen := make(map[string]bool)
-	for _, key := range md.Keys() { // in the order of the file
-		top := key[0]
-		if seen[top] {
+	for _, key := range f.meta.Keys() { // in the order of the file
+		read, path, err := f.find(top, key)
+		if err != nil {
+			return Settings{}, f.refuse(path, err)
+		}
+		if read == nil || seen[path.String()] {
 			continue
 		}
-		seen[top] = true
-		read, known := readers[top]
-		if !known {
-			hint := ""
-			if flag := strings.ToLower(strings.ReplaceAll(top, "-", "_")); readers[flag] != nil {
-				hint = fmt.Sprintf(" (did you mean %s?)", flag)
-			}
-			return Settings{}, unknownSetting(name, text, md, key, raw[top], hint)
-		}
-		if err := md.PrimitiveDecode(raw[top], read); err != nil {
+		seen[path.String()] = true
+		if err := f.meta.PrimitiveDecode(f.value(path), read); err != nil {
 			return Settings{}, configError(name, text, err)
 		}
 	}
 	return s, nil
+}
+
+// file is a configuration file that has been read and not yet understood.
+type file struct {
+	name, text string
+	meta       toml.MetaData
+	raw        map[string]toml.Primitive
 }
 
 // reader takes the value of one setting. The decoder adds the line to its error.
@@ -74,30 +79,96 @@ type reader func(value any) error
 // UnmarshalTOML makes the decoder call r.
 func (r reader) UnmarshalTOML(value any) error { return r(value) }
 
-// unknownSetting is the error about a key that is in no table of ours.
-func unknownSetting(name, text string, md toml.MetaData, key toml.Key, value toml.Primitive, hint string) error {
-	unknown := fmt.Errorf("unknown setting %.64q%s", key.String(), hint)
-	refuse := reader(func(any) error { return unknown })
-	pe, ok := errors.AsType[toml.ParseError](md.PrimitiveDecode(value, refuse))
+// table finds what takes the value of a key in a table of the file: a reader, or
+// a table again.
+type table func(key string) (any, error)
+
+// errUnknown says that a table has no such key.
+var errUnknown = errors.New("unknown setting")
+
+// misspelt is the errUnknown of a key that is spelt like its flag.
+type misspelt string
+
+func (m misspelt) Error() string { return fmt.Sprintf("did you mean %s?", string(m)) }
+
+// settings is a table of the keys that it has.
+func settings(keys map[string]any) table {
+	return func(key string) (any, error) {
+		if t, ok := keys[key]; ok {
+			return t, nil
+		}
+		if flag := strings.ToLower(strings.ReplaceAll(key, "-", "_")); keys[flag] != nil {
+			return nil, misspelt(flag)
+		}
+		return nil, errUnknown
+	}
+}
+
+// find goes down to the reader of a key, or of the value that the key is in; it
+// returns none for a table. path is how far it went.
+func (f *file) find(top table, key toml.Key) (read reader, path toml.Key, err error) {
+	for i, part := range key {
+		path = key[:i+1]
+		next, err := top(part)
+		if err != nil {
+			return nil, path, err
+		}
+		switch next := next.(type) {
+		case reader:
+			return next, path, nil
+		case table:
+			top = next
+		}
+		if kind := f.meta.Type(path...); kind != "" && kind != "Hash" {
+			return nil, path, fmt.Errorf("want a table, [%s]", path)
+		}
+	}
+	return nil, path, nil
+}
+
+// value is what stands at a path of tables.
+func (f *file) value(path toml.Key) toml.Primitive {
+	v := f.raw[path[0]]
+	for _, part := range path[1:] {
+		var in map[string]toml.Primitive
+		if err := f.meta.PrimitiveDecode(v, &in); err != nil {
+			break // no table: the line of this value is as good
+		}
+		v = in[part]
+	}
+	return v
+}
+
+// refuse is the error about a key.
+func (f *file) refuse(path toml.Key, why error) error {
+	if m, ok := errors.AsType[misspelt](why); ok {
+		why = fmt.Errorf("%w %.64q (%w)", errUnknown, path.String(), m)
+	} else if why == errUnknown {
+		why = fmt.Errorf("%w %.64q", why, path.String())
+	}
+	refuse := reader(func(any) error { return why })
+	pe, ok := errors.AsType[toml.ParseError](f.meta.PrimitiveDecode(f.value(path), refuse))
 	if ok && pe.Position.Line > 0 {
-		return fmt.Errorf("%s:%d: %w", name, pe.Position.Line, unknown)
+		return fmt.Errorf("%s:%d: %w", f.name, pe.Position.Line, why)
 	}
 	// The decoder knows no place of a table that only a dotted key has made. It
 	// is the first line at which a reading of the file would find the key.
-	lines := strings.SplitAfter(text, "\n")
+	lines := strings.SplitAfter(f.text, "\n")
 	for n := range lines {
 		var ignored map[string]toml.Primitive
 		md, err := toml.Decode(strings.Join(lines[:n+1], ""), &ignored)
-		if err == nil && md.IsDefined(key...) {
-			return fmt.Errorf("%s:%d: %w", name, n+1, unknown)
+		if err == nil && md.IsDefined(path...) {
+			return fmt.Errorf("%s:%d: %w", f.name, n+1, why)
 		}
 	}
-	return fmt.Errorf("%s: %w", name, unknown)
+	return fmt.Errorf("%s: %w", f.name, why)
 }
 
-// readers is the table of settings: each checks its value and stores it in s.
-func (s *Settings) readers(dir string) map[string]reader {
-	return map[string]reader{
+// table is that of all settings: each checks its value and stores it in s.
+func (s *Settings) table(dir string) table { return settings(s.readers(dir)) }
+
+func (s *Settings) readers(dir string) map[string]any {
+	return map[string]any{
 		"listen":           readListen(&s.Listen, dir),
 		"key":              readPath(&s.Key, dir),
 		"authorized_peers": readPath(&s.AuthorizedPeers, dir),
@@ -107,6 +178,12 @@ func (s *Settings) readers(dir string) map[string]reader {
 		"network_key":      readText(&s.NetworkKey, func(v string) error { _, err := parseNetworkKey(v); return err }),
 		"log_level":        readText(&s.LogLevel, func(v string) error { _, err := parseLevel(v); return err }),
 		"log_format":       readText(&s.LogFormat, func(v string) error { _, err := parseFormat(v); return err }),
+		"drain":            readText(&s.Drain, func(v string) error { _, err := parseDrain(v); return err }),
+		"defaults":         s.Defaults.table(),
+		"levels":           levelTables(&s.Levels),
+		"tenants":          tenantTables(&s.Tenants),
+		"limits":           limitTable(&s.Limits),
+		"audit":            s.Audit.table(dir),
 	}
 }
 
@@ -144,15 +221,15 @@ func (r reader) then(f func()) reader {
 // readListen reads a list of listen addresses.
 func readListen(dst *[]string, dir string) reader {
 	return func(value any) error {
-		list, ok := value.([]any)
-		if !ok || len(list) == 0 {
-			return errors.New(`want a list of addresses, such as ["unix:/run/me/bus.sock"]`)
+		want := `a list of addresses, such as ["unix:/run/me/bus.sock"]`
+		list, err := readTexts(value, want)
+		if err == nil && len(list) == 0 {
+			err = errors.New("want " + want)
 		}
-		for _, item := range list {
-			addr, ok := item.(string)
-			if !ok {
-				return errors.New("want a list of texts in quotes")
-			}
+		if err != nil {
+			return err
+		}
+		for _, addr := range list {
 			// An abstract socket ("@…") is none of a folder: it is for the check to refuse.
 			if path, isUnix := strings.CutPrefix(addr, "unix:"); isUnix && path != "" && path[0] != '@' {
 				addr = "unix:" + from(dir, path)
@@ -169,15 +246,9 @@ func readListen(dst *[]string, dir string) reader {
 // readKinds reads a list of kinds of direct links, which may be empty.
 func readKinds(dst *[]string) reader {
 	return func(value any) error {
-		list, ok := value.([]any)
-		if !ok {
-			return errors.New(`want a list of kinds, such as ["fd", "unix", "net"]`)
-		}
-		kinds := make([]string, len(list))
-		for i, item := range list {
-			if kinds[i], ok = item.(string); !ok {
-				return errors.New("want a list of texts in quotes")
-			}
+		kinds, err := readTexts(value, `a list of kinds, such as ["fd", "unix", "net"]`)
+		if err != nil {
+			return err
 		}
 		*dst = kinds
 		return checkKinds(kinds)

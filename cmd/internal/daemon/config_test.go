@@ -7,6 +7,9 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/cad2f06c/switchboard/switchboard"
 )
 
 // Each file of testdata/bad has one mistake, marked on its line by a comment
@@ -50,6 +53,38 @@ func TestParseConfigErrorAtEnd(t *testing.T) {
 	}
 }
 
+// The configuration in the README is one, and its defaults are the program's.
+func TestREADME(t *testing.T) {
+	text, err := os.ReadFile("../../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, block, _ := strings.Cut(string(text), "```toml\n")
+	block, _, ok := strings.Cut(block, "```")
+	if !ok {
+		t.Fatal("there is no TOML in the README")
+	}
+	s, err := parseConfig("README", block, "/d")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.Drain != "30s" || s.Defaults != (Defaults{Listed: "untrusted", Local: "trusted"}) || s.Limits.Sessions != 4096 {
+		t.Errorf("got %+v", s)
+	}
+}
+
+// A file that holds nothing may be one that is being written.
+func TestParseConfigEmpty(t *testing.T) {
+	for _, text := range []string{"", "\n", " \t\r\n"} {
+		if _, err := parseConfig("conf", text, "/d"); err == nil || !strings.HasPrefix(err.Error(), "conf:1: the file is empty") {
+			t.Errorf("%q: got %v", text, err)
+		}
+	}
+	if _, err := parseConfig("conf", "# nothing", "/d"); err != nil {
+		t.Errorf("a comment: %v", err)
+	}
+}
+
 func TestParseConfig(t *testing.T) {
 	text, err := os.ReadFile("testdata/good/all.toml")
 	if err != nil {
@@ -69,12 +104,24 @@ func TestParseConfig(t *testing.T) {
 		Advertise:       "192.0.2.1",
 		LogLevel:        "debug",
 		LogFormat:       "json",
+		Drain:           "1m30s",
+		Defaults:        Defaults{Listed: "basic", Local: "refuse"},
+		Levels:          map[string]switchboard.Bundle{"basic": {Own: []string{}, See: []string{"**", "*/**"}, Talk: []string{"org.example.**"}}},
+		Tenants: map[string]switchboard.Tenant{
+			"acme": {Export: []string{"org.example.store", "org.example.log -> beta"}, Import: []string{"beta/org.**"}},
+			"beta": {Import: []string{"acme/org.example.store"}},
+		},
+		Limits: switchboard.Limits{SessionsPerKey: 8, CallRate: 100, Held: 16 << 20,
+			Admission: switchboard.Admission{ConnectRate: -1, HandshakeTimeout: 4 * time.Second},
+			Basic:     switchboard.Quota{Lanes: 32}, Rates: map[string]switchboard.Rate{"connect": {N: 100, Per: time.Minute}, "names.list": {N: 5, Per: time.Second}}},
+		Audit: AuditSettings{Dir: new(string), MaxFile: 1 << 20, Files: 4,
+			Sinks: []string{"log", "file:/home/me/conf/audit.jsonl", "https://example.org/in"}},
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
 	}
 	if n := reflect.TypeFor[Settings]().NumField(); len(got.readers("")) != n {
-		t.Errorf("%d settings in the file, %d by flags: they must be the same", len(got.readers("")), n)
+		t.Errorf("%d settings in the file, %d by name: they must be the same", len(got.readers("")), n)
 	}
 }
 

@@ -42,12 +42,15 @@ it listens there alone; unless the default socket is among them, no address is
 written but to --address-file.
 
 TCP ("net:") admits only the keys in the authorized_peers file, one a line, and
-is refused without that file. SIGHUP reads it again: sessions over TCP whose key
-is no longer in it end; a file with a mistake is logged and changes nothing.
+is refused without that file. When that file or the configuration changes, and
+on SIGHUP, both are read again: sessions over TCP whose key is no longer listed
+end; a file with a mistake is logged and changes nothing.
 
-Under systemd socket activation the sockets that systemd passes are served.
-SIGINT or SIGTERM stops gracefully: peers are told, open channels get 5 s,
-sockets are removed; a second signal stops at once.
+Under systemd the sockets that it passes are served (socket activation), it is
+told when the server is ready, reloads and stops, and its watchdog hears of it.
+SIGINT or SIGTERM stops gracefully: nobody new comes in, peers are told, open
+channels may go on for 30 s (--drain), sockets are removed; a server without
+channels stops at once, and a second signal stops any.
 
 Settings come from the flags, then from the configuration file (TOML; the same
 names with "_" for "-"; paths in it are relative to its folder), then defaults.
@@ -111,6 +114,7 @@ func newCommand() *cobra.Command {
 	f.StringVar(&flags.Advertise, "advertise", "", "`IP` of this machine, for direct links from others")
 	f.StringVar(&flags.LogLevel, "log-level", "", "least `LEVEL` logged: debug, info (default), warn, error")
 	f.StringVar(&flags.LogFormat, "log-format", "", "`FORMAT` of the log on stderr: text (default) or json")
+	f.StringVar(&flags.Drain, "drain", "", "`TIME` for open channels when it stops, such as 30s (default)")
 	f.StringVar(&configFile, "config", "", "configuration `FILE`")
 	root.AddCommand(newConfigCommand())
 	return root

@@ -23,7 +23,7 @@ const recordHead = 128
 // newLogger makes the command's logger. Its records are single lines, for the
 // handlers of log/slog escape control characters, and at most maxRecord bytes
 // long: peers choose some of what is logged.
-func newLogger(w io.Writer, level slog.Level, format string) *slog.Logger {
+func newLogger(w io.Writer, level slog.Leveler, format string) *slog.Logger {
 	opts := &slog.HandlerOptions{Level: level}
 	if format == "json" {
 		return slog.New(clipHandler{next: slog.NewJSONHandler(jsonWriter{w}, opts), room: maxRecord - recordHead})

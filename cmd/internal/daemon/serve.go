@@ -15,6 +15,7 @@ import (
 	"sync"
 	"syscall"
 
+	"github.com/cad2f06c/switchboard/cmd/internal/systemd"
 	"github.com/cad2f06c/switchboard/cmd/internal/term"
 	"github.com/cad2f06c/switchboard/cmd/internal/version"
 	"github.com/cad2f06c/switchboard/shs"
@@ -32,7 +33,15 @@ func run(ctx context.Context, flags Settings, configFile string) error {
 	if err != nil {
 		return err
 	}
-	log := newLogger(os.Stderr, p.level, p.format)
+	level := new(slog.LevelVar)
+	level.Set(p.level)
+	log := newLogger(os.Stderr, level, p.format)
+	notify, err := systemd.FromEnv()
+	if err != nil {
+		return err
+	}
+	seen := digest(p.files()) // what changes while we start is read again
+	raiseFiles(log)
 	key, err := loadKey(p.key, log)
 	if err != nil {
 		return err
@@ -41,18 +50,20 @@ func run(ctx context.Context, flags Settings, configFile string) error {
 	if err != nil {
 		return err
 	}
-	if p.badPeers != nil {
-		log.Warn("the authorized peers are not in order; nobody needs them without a TCP listener", "err", p.badPeers)
+	reloads := &reloader{
+		flags: flags, file: configFile, plan: p, log: log, level: level, notify: notify, seen: seen,
+		asks: make(chan chan error), gone: make(chan struct{}),
 	}
-	cfg := switchboard.Config{
-		Key: key, NetworkKey: p.networkKey, Authorized: p.authorized, AdvertiseHost: p.advertise, Version: version.String(), Log: log,
+	audit, err := p.openAudit(key, log)
+	if err != nil {
+		return errors.Join(err, closeAll(lns))
 	}
-	if p.direct != nil {
-		if cfg.DirectKinds, err = switchboard.ParseKinds(p.direct); err != nil {
-			return errors.Join(err, closeAll(lns))
+	defer func() {
+		if err := audit.Close(); err != nil {
+			log.Error("the last records of the audit log are not on the disk", "err", err)
 		}
-	}
-	srv, err := switchboard.New(cfg)
+	}()
+	srv, err := p.newServer(key, lns, audit, log, reloads)
 	if err == nil {
 		err = p.announce(os.Stdout, lns, key.Public())
 	}
@@ -61,10 +72,32 @@ func run(ctx context.Context, flags Settings, configFile string) error {
 	}
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	reloading, stop := context.WithCancel(ctx)
+	over, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop() // before the wait
-	wg.Go(func() { p.reload(reloading, hup, srv, log) })
+	reloads.srv = srv
+	reports := reporter{notify: notify, srv: srv, log: log, drain: p.drain}
+	wg.Go(func() { reloads.run(ctx, over, hup) })
+	wg.Go(func() { reports.run(ctx, over) })
 	return srv.Serve(ctx, lns...)
+}
+
+// newServer makes the server that the plan says.
+func (p *plan) newServer(
+	key shs.PrivateKey, lns []net.Listener, audit *switchboard.Audit, log *slog.Logger, reloads *reloader,
+) (srv *switchboard.Server, err error) {
+	cfg := switchboard.Config{
+		Key: key, NetworkKey: p.networkKey, Policy: p.policy, AdvertiseHost: p.advertise, Version: version.String(), Log: log,
+		Limits: p.limits, DrainTimeout: p.drain, Reload: reloads.ask, Audit: audit,
+	}
+	if p.peersFile != "" {
+		cfg.Peers = &switchboard.PeerFiles{Authorized: p.peersFile, Addresses: reachable(lns, key.Public())}
+	}
+	if p.direct != nil {
+		if cfg.DirectKinds, err = switchboard.ParseKinds(p.direct); err != nil {
+			return nil, err
+		}
+	}
+	return switchboard.New(cfg)
 }
 
 // loadKey loads the server's key, or makes it on first use.
@@ -126,16 +159,7 @@ func closeAll(lns []net.Listener) error {
 // announce writes the address file, and says where the server listens and what
 // to type next. That nobody reads it is no error.
 func (p *plan) announce(out io.Writer, lns []net.Listener, key shs.PublicKey) error {
-	var where []string
-	var addrs []shs.Address
-	for _, ln := range lns {
-		a := shs.Address{Network: "net", Addr: dialable(ln.Addr()), Key: key}
-		if ln.Addr().Network() == "unix" {
-			a.Network = "unix"
-		}
-		where = append(where, a.Network+":"+ln.Addr().String())
-		addrs = append(addrs, a)
-	}
+	where, addrs := addresses(lns, key)
 	all := shs.FormatAddresses(addrs)
 	next := fmt.Sprintf("sbctl --address '%s' list", all)
 	if p.writesDefault(lns) {
@@ -151,6 +175,20 @@ func (p *plan) announce(out io.Writer, lns []net.Listener, key shs.PublicKey) er
 		fmt.Fprintf(out, "on other machines: export SWITCHBOARD_ADDRESS='%s'\n", term.Escape(far))
 	}
 	return nil
+}
+
+// addresses is where the listeners listen, and where programs on this machine reach
+// them.
+func addresses(lns []net.Listener, key shs.PublicKey) (where []string, addrs []shs.Address) {
+	for _, ln := range lns {
+		a := shs.Address{Network: "net", Addr: dialable(ln.Addr()), Key: key}
+		if ln.Addr().Network() == "unix" {
+			a.Network = "unix"
+		}
+		where = append(where, a.Network+":"+ln.Addr().String())
+		addrs = append(addrs, a)
+	}
+	return where, addrs
 }
 
 // farAddresses is where other machines reach the TCP listeners: by this
@@ -173,6 +211,16 @@ func farAddresses(lns []net.Listener, key shs.PublicKey) string {
 		}
 		addrs = append(addrs, a)
 	}
+	return shs.FormatAddresses(addrs)
+}
+
+// reachable is where a peer with an invite finds the listeners: from other
+// machines if it can.
+func reachable(lns []net.Listener, key shs.PublicKey) string {
+	if far := farAddresses(lns, key); far != "" {
+		return far
+	}
+	_, addrs := addresses(lns, key)
 	return shs.FormatAddresses(addrs)
 }
 

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/cad2f06c/switchboard/cmd/internal/term"
 	"github.com/cad2f06c/switchboard/internal/paths"
@@ -17,7 +19,8 @@ import (
 	"github.com/cad2f06c/switchboard/switchboard"
 )
 
-// Settings is what can be set by flag or file. Empty means not set.
+// Settings is what can be set: by flag or file, and the tables by file alone.
+// Empty means not set.
 type Settings struct {
 	Listen          []string // unix:PATH or net:HOST:PORT
 	Key             string   // path
@@ -28,6 +31,13 @@ type Settings struct {
 	Advertise       string   // IP address
 	LogLevel        string   // debug, info, warn, error
 	LogFormat       string   // text, json
+	Drain           string   // duration
+
+	Defaults Defaults
+	Levels   map[string]switchboard.Bundle // by level
+	Tenants  map[string]switchboard.Tenant // by name
+	Limits   switchboard.Limits
+	Audit    AuditSettings
 }
 
 // over returns s with what it leaves open filled in from below.
@@ -46,24 +56,28 @@ func (s Settings) over(below Settings) Settings {
 		{&s.Advertise, &below.Advertise},
 		{&s.LogLevel, &below.LogLevel},
 		{&s.LogFormat, &below.LogFormat},
+		{&s.Drain, &below.Drain},
 	} {
 		if *f.mine == "" {
 			*f.mine = *f.theirs
 		}
 	}
+	s.Defaults, s.Levels, s.Tenants = below.Defaults, below.Levels, below.Tenants
+	s.Limits, s.Audit = below.Limits, below.Audit
 	return s
 }
 
 // plan is what settings, files and defaults come to: all that can be known
 // before anything is made or opened.
 type plan struct {
+	configFile    string // that was read, if it is there; "" if there is no such place
 	listen        []string
 	explicit      bool // listen was asked for, not defaulted
 	key           string
-	peersFile     string                   // of authorized; "" if there is no such place
-	authorized    map[shs.PublicKey]string // nil: there is no such file, or it is not in order
-	badPeers      error                    // why it is not
-	needed        bool                     // the peers are: there is a TCP listener
+	peersFile     string // authorized_peers; "" if there is no such place
+	listed        bool   // it is there
+	needed        bool   // it has to be: there is a TCP listener
+	policy        *switchboard.Policy
 	networkKey    shs.NetworkKey
 	direct        []string // nil: all kinds
 	advertise     netip.Addr
@@ -72,6 +86,9 @@ type plan struct {
 	defaultSocket string // "" if there is none
 	level         slog.Level
 	format        string
+	drain         time.Duration
+	limits        switchboard.Limits
+	audit         AuditSettings
 }
 
 // newPlan loads the configuration file, puts flags above it and defaults below,
@@ -87,7 +104,8 @@ func newPlan(flags Settings, configFile string) (plan, error) {
 		return plan{}, usageError{fmt.Errorf("%w; set HOME, or give --listen and --key", noDefaults)}
 	}
 	p := plan{
-		listen: s.Listen, explicit: len(s.Listen) > 0,
+		configFile: cmp.Or(configFile, defaults.Config),
+		listen:     s.Listen, explicit: len(s.Listen) > 0,
 		key:         s.Key,
 		addressFile: s.AddressFile, askedFile: s.AddressFile != "",
 		defaultSocket: defaults.Socket,
@@ -108,7 +126,7 @@ func newPlan(flags Settings, configFile string) (plan, error) {
 }
 
 // parse fills in what needs reading: the network key, the log's settings and the
-// authorized peers; and checks the listen addresses against the latter.
+// policy; and checks the listen addresses against the latter.
 func (p *plan) parse(s Settings, defaultAuthorized string) (err error) {
 	if p.networkKey, err = parseNetworkKey(s.NetworkKey); err != nil {
 		return err
@@ -122,15 +140,13 @@ func (p *plan) parse(s Settings, defaultAuthorized string) (err error) {
 	if p.format, err = parseFormat(s.LogFormat); err != nil {
 		return err
 	}
-	p.peersFile = s.AuthorizedPeers
-	if p.peersFile == "" {
-		p.peersFile = defaultAuthorized
+	if p.drain, err = parseDrain(s.Drain); err != nil {
+		return err
 	}
-	if err := p.loadPeers(); err != nil && (s.AuthorizedPeers != "" || !errors.Is(err, fs.ErrNotExist)) {
-		p.badPeers = err
-	}
-	if p.badPeers != nil && s.AuthorizedPeers != "" {
-		return p.badPeers
+	p.limits, p.audit = s.Limits, s.Audit
+	p.peersFile = cmp.Or(s.AuthorizedPeers, defaultAuthorized)
+	if err := p.loadPolicy(s); err != nil {
+		return err
 	}
 	for _, addr := range p.listen {
 		if err := switchboard.CheckListenAddr(addr); err != nil {
@@ -195,6 +211,25 @@ func parseLevel(s string) (slog.Level, error) {
 	return level, nil
 }
 
+// The time for open channels when the server stops.
+const (
+	defaultDrain = 30 * time.Second
+	maxDrain     = time.Hour
+)
+
+// parseDrain reads a time; empty is the default. None is as little as there is:
+// the library takes 0 for its own default.
+func parseDrain(s string) (time.Duration, error) {
+	if s == "" {
+		return defaultDrain, nil
+	}
+	d, err := time.ParseDuration(s)
+	if err != nil || d < 0 || d > maxDrain {
+		return 0, fmt.Errorf(`drain %.64q: want a time up to an hour, such as "30s"`, s)
+	}
+	return max(d, 1), nil
+}
+
 // parseFormat reads the name of a log format; empty is text.
 func parseFormat(s string) (string, error) {
 	switch s {
@@ -235,9 +270,6 @@ func check(out io.Writer, file string) error {
 	p, err := newPlan(Settings{}, file)
 	if err != nil {
 		return err
-	}
-	if p.badPeers != nil {
-		return usageError{p.badPeers}
 	}
 	if _, err := shs.LoadKey(p.key); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return usageError{fmt.Errorf("key: %w", err)}

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"syscall"
 
 	"golang.org/x/crypto/nacl/secretbox"
@@ -87,21 +86,22 @@ func Server(rw io.ReadWriter, cfg *Config) (*Session, error) {
 	if _, err := io.ReadFull(rw, x.hello1[:]); err != nil {
 		return nil, fmt.Errorf("reading client hello: %w", cut(err))
 	}
-	network := slices.IndexFunc(cfg.Networks, func(K [32]byte) bool { return x.hello1.under(&K) })
+	network := -1
+	for i := range cfg.Networks { // all of them, whichever it is
+		if x.hello1.under(&cfg.Networks[i]) && network < 0 {
+			network = i
+		}
+	}
 	if network < 0 {
 		return nil, fmt.Errorf("client hello: %w", ErrHello)
 	}
 	x.K = &cfg.Networks[network]
 
 	// Message 2: server hello.
-	b, err := cfg.Key.ephemeral(cfg.Ephemeral)
-	if err != nil {
+	var a *ecdh.PublicKey
+	var b *ecdh.PrivateKey
+	if err := cfg.work(1, func() (err error) { a, b, err = x.makeServerHello(cfg); return err }); err != nil {
 		return nil, err
-	}
-	x.hello2.make(x.K, b.PublicKey().Bytes())
-	a, err := parseEphemeral(x.hello1.ephemeral(), x.hello2.ephemeral())
-	if err != nil {
-		return nil, fmt.Errorf("client hello: %w", err)
 	}
 	if _, err := rw.Write(x.hello2[:]); err != nil {
 		return nil, fmt.Errorf("writing server hello: %w", cut(err))
@@ -112,25 +112,16 @@ func Server(rw io.ReadWriter, cfg *Config) (*Session, error) {
 	if _, err := io.ReadFull(rw, x.boxed3[:]); err != nil {
 		return nil, fmt.Errorf("reading client proof: %w", cut(err))
 	}
-	A, err := x.openClientProof(a, b)
-	if err != nil {
-		return nil, fmt.Errorf("client proof: %w", err)
-	}
-	client := [32]byte(x.proof3.key())
-	if err := cfg.authorize(client, network); err != nil {
-		return nil, fmt.Errorf("authorizing client: %w", err)
+	var A *ecdh.PublicKey
+	if err := cfg.work(3, func() (err error) { A, err = x.makeServerProof(cfg, a, b, network); return err }); err != nil {
+		return nil, err
 	}
 
-	// Message 4: server proof, boxed under K | a·b | a·B | A·b.
-	if err := x.mixProof(b, A); err != nil {
-		return nil, fmt.Errorf("client proof: %w", err)
-	}
-	answer := newServerStatement(x.K, &x.proof3, &x.hashAB)
-	seal(x.boxed4[:0], ed25519.Sign(x.key, answer[:]), &x.k3)
+	// Message 4: server proof.
 	if _, err := rw.Write(x.boxed4[:]); err != nil {
 		return nil, fmt.Errorf("writing server proof: %w", cut(err))
 	}
-
+	client := [32]byte(x.proof3.key())
 	x.remember(&client, A)
 	return &Session{
 		Remote:  client,
@@ -138,6 +129,45 @@ func Server(rw io.ReadWriter, cfg *Config) (*Session, error) {
 		Write:   x.half(client[:], &x.hello1),
 		Read:    x.half(x.public(), &x.hello2),
 	}, nil
+}
+
+// makeServerHello makes message 2, and returns the client's ephemeral key and
+// ours.
+func (x *exchange) makeServerHello(cfg *Config) (a *ecdh.PublicKey, b *ecdh.PrivateKey, err error) {
+	if b, err = cfg.Key.ephemeral(cfg.Ephemeral); err != nil {
+		return nil, nil, err
+	}
+	x.hello2.make(x.K, b.PublicKey().Bytes())
+	if a, err = parseEphemeral(x.hello1.ephemeral(), x.hello2.ephemeral()); err != nil {
+		return nil, nil, fmt.Errorf("client hello: %w", err)
+	}
+	return a, b, nil
+}
+
+// makeServerProof checks message 3, asks whether the client is admitted, and
+// makes message 4, boxed under K | a·b | a·B | A·b. It returns the client's key
+// for A·b.
+func (x *exchange) makeServerProof(cfg *Config, a *ecdh.PublicKey, b *ecdh.PrivateKey, network int) (*ecdh.PublicKey, error) {
+	A, err := x.openClientProof(a, b)
+	if err != nil {
+		return nil, fmt.Errorf("client proof: %w", err)
+	}
+	if err := cfg.authorize([32]byte(x.proof3.key()), network); err != nil {
+		return nil, fmt.Errorf("authorizing client: %w", err)
+	}
+	if err := x.mixProof(b, A); err != nil {
+		return nil, fmt.Errorf("client proof: %w", err)
+	}
+	answer := newServerStatement(x.K, &x.proof3, &x.hashAB)
+	seal(x.boxed4[:0], ed25519.Sign(x.key, answer[:]), &x.k3)
+	return A, nil
+}
+
+func (cfg *Config) work(message int, do func() error) error {
+	if cfg.Work == nil {
+		return do()
+	}
+	return cfg.Work(message, do)
 }
 
 func (cfg *Config) authorize(client [32]byte, network int) error {
@@ -192,10 +222,17 @@ func (x *exchange) openClientProof(a *ecdh.PublicKey, b *ecdh.PrivateKey) (*ecdh
 		// time of the signature all the same, so that a prober cannot tell by the
 		// clock (the close looks the same).
 		copy(x.proof3.key(), x.public())
-		copy(x.proof3.signature(), x.public())
+		sig := x.proof3.signature()
+		copy(sig, x.public())
+		copy(sig[32:], x.public())
+		sig[63] &= 0x0f // canonical, and not zero: either would take less
 	}
 	statement := newClientStatement(x.K, x.public(), &x.hashAB)
 	if !verify(x.proof3.key(), statement[:], x.proof3.signature()) || !opened {
+		// Likewise the time of looking at a key that nobody has proven.
+		if p, err := goodPoint(x.public()); err == nil {
+			p.BytesMontgomery()
+		}
 		return nil, ErrProof
 	}
 	// Only now the key itself, which takes less time if it is known: that only

@@ -35,6 +35,10 @@ type Config struct {
 	// Authorize, at a server, is asked between message 3 and message 4. Nil
 	// admits everybody.
 	Authorize func(client [32]byte, network int) error
+	// Work, at a server, runs do, which is the curve arithmetic that a message of
+	// the client asks for, 1 or 3; its error ends the handshake. Nil runs it at
+	// once.
+	Work func(message int, do func() error) error
 	// Ephemeral, if not nil, is the secret to use in place of a fresh one. Only
 	// tests with recorded bytes set it.
 	Ephemeral *[32]byte

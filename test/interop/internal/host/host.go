@@ -4,8 +4,10 @@ package host
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -28,10 +30,15 @@ type Host struct {
 // stop in order. Over TCP it admits the given keys.
 func Start(t testing.TB, admit ...shs.PublicKey) *Host {
 	t.Helper()
-	cfg := switchboard.Config{Key: shs.GenerateKey(), Version: "interop", Authorized: make(map[shs.PublicKey]string)}
+	var peers strings.Builder
 	for _, k := range admit {
-		cfg.Authorized[k] = "test"
+		fmt.Fprintln(&peers, k, "level=trusted")
 	}
+	policy, err := switchboard.NewPolicy(switchboard.PolicyConfig{Peers: strings.NewReader(peers.String())})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := switchboard.Config{Key: shs.GenerateKey(), Version: "interop", Policy: policy}
 	srv, err := switchboard.New(cfg)
 	if err != nil {
 		t.Fatal(err)

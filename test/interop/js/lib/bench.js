@@ -34,7 +34,7 @@ export class Bench {
 
   async start () {
     const peers = join(this.dir, 'peers')
-    writeFileSync(peers, this.keys.map(keys => keys.id + '\n').join(''), { mode: 0o600 })
+    writeFileSync(peers, this.keys.map(keys => keys.id + ' level=trusted\n').join(''), { mode: 0o600 })
     const file = join(this.dir, 'address')
     this.server = spawn(program('switchboard'), [
       '--listen', `unix:${this.dir}/bus.sock`, '--listen', 'net:127.0.0.1:0', '--log-level', 'debug',

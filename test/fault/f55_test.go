@@ -1,0 +1,158 @@
+//go:build fault && linux
+
+package fault_test
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/cad2f06c/switchboard/client"
+	"github.com/cad2f06c/switchboard/internal/audit"
+	"github.com/cad2f06c/switchboard/shs"
+)
+
+// F55: a peer exits and a process of somebody else's key takes its pid. It gets
+// nothing of the first: neither its name nor its place in any decision. The pid in
+// lists and log is what the kernel said at connect, and no more than that.
+func TestF55PidReused(t *testing.T) {
+	needRoot(t)
+	d, admin := keeper(t, filepath.Join(room(t), "audit"))
+	own, other := filepath.Join(d.dir, "own.key"), filepath.Join(d.dir, "other.key")
+	ownKey, otherKey := newKey(t, own), newKey(t, other)
+	must(t, os.WriteFile(filepath.Join(d.dir, "peers"), fmt.Appendf(nil,
+		"%s own=org.example.** see=** talk=** level=trusted\n%s see=** talk=** level=basic\n", ownKey.Public(), otherKey.Public()), 0o600))
+	d.stop()
+	d.args = append(d.args, "--authorized-peers", filepath.Join(d.dir, "peers"))
+	d.start()
+
+	expose := func(key string) *exec.Cmd {
+		return command(t, d.dir, "sbctl", "--address", d.unix(), "--key", key, "expose", "org.example.a", "exec:cat")
+	}
+	a := expose(own)
+	must(t, a.Start())
+	pid := a.Process.Pid
+	owned := func(want string) {
+		t.Helper()
+		if !eventually(10*time.Second, func() bool {
+			e, err := admin.Lookup(within(t, 10*time.Second), "org.example.a")
+			return want == "" && err != nil || err == nil && e.ID.String() == want
+		}) {
+			t.Fatalf("the name does not come to be of %q", want)
+		}
+	}
+	owned(ownKey.Public().String())
+	must(t, a.Process.Kill())
+	_ = a.Wait() // it was killed
+	owned("")
+	b := withPid(t, pid, func() *exec.Cmd { return expose(other) })
+	if code := exitOf(b); code != 5 {
+		t.Errorf("the process that has taken the pid ended with %d, want 5: not allowed", code)
+	}
+	owned("")
+	if !eventually(10*time.Second, func() bool { return refusals(t, admin, otherKey.Public(), pid) == 1 }) {
+		t.Errorf("the log has %d refusals of the other key with pid %d, want 1", refusals(t, admin, otherKey.Public(), pid), pid)
+	}
+	report(t, "F55", "pid %d was taken by a process with another key: its claim was refused by that key's own line", pid)
+}
+
+// refusals is how often the log says that a key with a pid might not do something.
+func refusals(t *testing.T, admin *client.Client, key shs.PublicKey, pid int) (n int) {
+	t.Helper()
+	for raw, err := range admin.Audit(within(t, 10*time.Second), client.AuditQuery{Event: "not_allowed", Peer: key.String()}) {
+		must(t, err)
+		var r audit.Record
+		must(t, r.UnmarshalJSON(raw))
+		if r.PID == pid {
+			n++
+		}
+	}
+	return n
+}
+
+// withPid starts a command that gets a pid, for which others have to be passed by.
+func withPid(t *testing.T, pid int, make func() *exec.Cmd) *exec.Cmd {
+	t.Helper()
+	for range 500 {
+		if err := os.WriteFile("/proc/sys/kernel/ns_last_pid", []byte(strconv.Itoa(pid-1)), 0o644); err != nil {
+			t.Skipf("this kernel lets nobody choose a pid: %v", err)
+		}
+		cmd := make()
+		must(t, cmd.Start())
+		if cmd.Process.Pid == pid {
+			return cmd
+		}
+		cmd.Process.Kill()
+		_ = cmd.Wait() // it was killed
+	}
+	t.Skip("others take the pid first")
+	return nil
+}
+
+func exitOf(cmd *exec.Cmd) int {
+	late := time.AfterFunc(20*time.Second, func() { cmd.Process.Kill() })
+	defer late.Stop()
+	_ = cmd.Wait() // the code says it
+	return cmd.ProcessState.ExitCode()
+}
+
+// F56: the clock on the wall is set back an hour and on by ten years: no number of
+// the audit log comes twice or out of order, and its chain holds. Server and peer
+// are stopped for a while, as when a machine is put to sleep: the session goes on.
+func TestF56Clock(t *testing.T) {
+	dir := filepath.Join(room(t), "audit")
+	wall := time.Now()
+	began := time.Now()
+	log, err := audit.Open(audit.Config{Dir: dir, Rate: -1, Clock: audit.Clock{
+		Wall: func() time.Time { return wall },
+		Mono: func() time.Duration { return time.Since(began) },
+	}})
+	must(t, err)
+	for _, jump := range []time.Duration{0, -time.Hour, 10 * 365 * 24 * time.Hour, -10 * 365 * 24 * time.Hour, time.Second} {
+		for range 50 {
+			must(t, log.Commit(within(t, 10*time.Second), audit.Event{Event: "jump", Reason: jump.String()}))
+		}
+		must(t, log.Commit(within(t, 10*time.Second), audit.Event{Event: "before"})) // nobody reads wall now
+		wall = wall.Add(jump)
+	}
+	all := log.Recent(audit.Filter{})
+	must(t, log.Close())
+	for i := 1; i < len(all); i++ {
+		if all[i].Seq <= all[i-1].Seq || all[i].Mono < all[i-1].Mono {
+			t.Errorf("record %d (mono %d) came behind %d (mono %d)", all[i].Seq, all[i].Mono, all[i-1].Seq, all[i-1].Mono)
+		}
+	}
+	if r, err := audit.Verify(dir, nil); err != nil || r.Fault != nil {
+		t.Errorf("got %+v, %v", r, err)
+	}
+
+	d, admin := keeper(t, filepath.Join(room(t), "audit"))
+	peer := command(t, d.dir, "sbctl", "--address", d.unix(), "expose", "org.example.a", "exec:cat")
+	must(t, peer.Start())
+	defer func() { peer.Process.Kill(); _ = peer.Wait() }()
+	var before client.Entry
+	if !eventually(10*time.Second, func() bool {
+		before, err = admin.Lookup(within(t, 10*time.Second), "org.example.a")
+		return err == nil
+	}) {
+		t.Fatal(err)
+	}
+	pause := time.Duration(times(3, 20)) * time.Second
+	for _, p := range []*os.Process{d.cmd.Process, peer.Process} {
+		must(t, p.Signal(syscall.SIGSTOP))
+	}
+	<-time.After(pause)
+	for _, p := range []*os.Process{peer.Process, d.cmd.Process} {
+		must(t, p.Signal(syscall.SIGCONT))
+	}
+	after, err := admin.Lookup(within(t, 20*time.Second), "org.example.a")
+	if err != nil || after.Session != before.Session || after.Epoch != before.Epoch {
+		t.Errorf("the session was %s, then %s, %v", before.Session, after.Session, err)
+	}
+	report(t, "F56", "clock −1 h, +10 y, −10 y: %d records in order, the chain holds; server and peer stopped for %v: the session went on", len(all), pause)
+}
