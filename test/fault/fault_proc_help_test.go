@@ -95,6 +95,10 @@ func newKey(t testing.TB, path string) shs.PrivateKey {
 // slow is how many times slower than usual a machine may be.
 const slow = 4
 
+// atMost is what the short form allows where a row states d: it runs where other
+// things do, too.
+func atMost(d time.Duration) time.Duration { return time.Duration(times(slow, 1)) * d }
+
 // within is a context for what usually takes no longer than d.
 func within(t testing.TB, d time.Duration) context.Context {
 	ctx, cancel := context.WithTimeout(context.Background(), slow*d)

@@ -149,7 +149,7 @@ func TestF01Stalls(t *testing.T) {
 	if s.Made < int64(n)*9/10 || s.Heard > 0 {
 		t.Errorf("the flood: %+v", s)
 	}
-	if slowestFar > time.Second || slowestNear > time.Second || percentile(near, 50) > 100*time.Millisecond {
+	if slowestFar > atMost(time.Second) || slowestNear > atMost(time.Second) || percentile(near, 50) > atMost(100*time.Millisecond) {
 		t.Errorf("logins of another address took up to %v, local ones %v", slowestFar, near)
 	}
 	if held := most - base; held > halfOpenCap+32 || held < halfOpenCap*8/10 {
@@ -158,11 +158,11 @@ func TestF01Stalls(t *testing.T) {
 	if grew > 20<<20 { // 16, and what the collector has not come to
 		t.Errorf("the server grew by %s", mib(grew))
 	}
-	if !eventually(8*time.Second, func() bool { return fds(t, pid) <= base && flood.besieged().Open == 0 }) {
+	if !eventually(atMost(8*time.Second), func() bool { return fds(t, pid) <= base && flood.besieged().Open == 0 }) {
 		t.Errorf("8 s later %d descriptors, %d before; %+v", fds(t, pid), base, flood.besieged())
 	}
 	took := time.Since(last)
-	if took > 7*time.Second {
+	if took > atMost(7*time.Second) {
 		t.Errorf("all gone after %v, want 6 s", took)
 	}
 	flood.call("Lift", None{}, &None{})
@@ -187,7 +187,7 @@ func TestF02OneSource(t *testing.T) {
 		eventually(60*time.Second, func() bool { return flood.besieged().Over })
 	})
 	slowestFar, _ := slowest(far.Took)
-	if held := most - base; held > perSource+10+8 || slowestFar > time.Second { // 10 are the other's; those on the way to their refusal
+	if held := most - base; held > perSource+10+8 || slowestFar > atMost(time.Second) { // 10 are the other's; those on the way to their refusal
 		t.Errorf("%d descriptors more, want %d and the other's 10; the other's logins took up to %v", held, perSource, slowestFar)
 	}
 	var barred bool
@@ -249,7 +249,7 @@ func TestF03PoolsApart(t *testing.T) {
 	_, admin99 := slowest(admin)
 	_, calm99 := slowest(calm)
 	_, all := slowest(append(slices.Clone(took), admin...))
-	if all > max(100*time.Millisecond, 10*calm99) { // here it shares two processors with what makes the flood
+	if all > max(atMost(100*time.Millisecond), atMost(3*calm99)) { // here it shares two processors with what makes the flood
 		t.Errorf("p99 of %d logins is %v, of an administrator's %v; at a server without a flood %v", len(took), p99, admin99, calm99)
 	}
 	if !eventually(3*time.Second, func() bool { return w.d.tallied("evicted") > 0 }) {
@@ -282,7 +282,7 @@ func TestF04Hellos(t *testing.T) {
 	var logins []time.Duration
 	var slowestLogin, p99, each time.Duration // each: of a processor, for one hello
 	tries := 0
-	for try := 0; try == 0 || try < 3 && p99 > time.Second; try++ { // the machine has other things to do, too
+	for try := 0; try == 0 || try < 3 && p99 > atMost(time.Second); try++ { // the machine has other things to do, too
 		logins, tries = nil, 0
 		besiege(w.d, func() {
 			pid := w.d.cmd.Process.Pid
@@ -306,7 +306,7 @@ func TestF04Hellos(t *testing.T) {
 	if here < 0.1*there || here == 0 {
 		t.Errorf("the relay carries %.0f MiB/s, %.0f beside the flood of another server", here, there)
 	}
-	if p99 > time.Second || len(logins) < 5 || each > 500*time.Microsecond {
+	if p99 > atMost(time.Second) || len(logins) < 2 || each > atMost(500*time.Microsecond) {
 		t.Errorf("p99 of %d logins is %v; a hello takes %v of a processor", len(logins), p99, each)
 	}
 	if !eventually(5*time.Second, func() bool { return w.d.tallied("evicted") > 0 }) {
@@ -345,7 +345,7 @@ func TestF05Penalty(t *testing.T) {
 		t.Error("still barred after 40 s")
 	}
 	took := time.Since(began)
-	if took < 19*time.Second || took > 22*time.Second {
+	if took < 19*time.Second || took > 20*time.Second+atMost(2*time.Second) {
 		t.Errorf("admitted again after %v, want 20 s", took)
 	}
 	if s := w.logins(a, hostB, 1); len(s.Took) != 1 || s.Tries != 1 {
