@@ -144,6 +144,7 @@ type daemon struct {
 	host    string   // of TCP
 	netns   string   // network namespace; "" is that of the test
 	files   int      // descriptors that it may have; 0 is as many as the test
+	program string   // of the server; "" is the one that is tested
 	args    []string // more of them
 	env     []string // more of it
 	cmd     *exec.Cmd
@@ -184,6 +185,9 @@ func (d *daemon) command() *exec.Cmd {
 		args = append(args, "--listen", "net:"+d.host+":"+d.port, "--authorized-peers", d.dir+"/authorized_peers")
 	}
 	cmd := command(d.t, d.dir, "switchboard", append(args, d.args...)...)
+	if d.program != "" {
+		cmd.Path, cmd.Args[0] = d.program, d.program
+	}
 	if d.files > 0 {
 		limit(cmd, d.files)
 	}
