@@ -144,6 +144,7 @@ type daemon struct {
 	host    string   // of TCP
 	netns   string   // network namespace; "" is that of the test
 	files   int      // descriptors that it may have; 0 is as many as the test
+	wrap    []string // a program with arguments that execs what stands behind them
 	program string   // of the server; "" is the one that is tested
 	args    []string // more of them
 	env     []string // more of it
@@ -192,6 +193,10 @@ func (d *daemon) command() *exec.Cmd {
 		limit(cmd, d.files)
 	}
 	inNetns(cmd, d.netns)
+	if len(d.wrap) > 0 {
+		cmd.Args = append(append(slices.Clone(d.wrap), cmd.Path), cmd.Args[1:]...)
+		cmd.Path = d.wrap[0]
+	}
 	cmd.Env = append(cmd.Env, d.env...)
 	return cmd
 }
