@@ -3,7 +3,6 @@
 package fault_test
 
 import (
-	"context"
 	"os"
 	"strings"
 	"testing"
@@ -51,13 +50,4 @@ type peerCall struct {
 	Key     shs.PublicKey `json:"key"`
 	Options []string      `json:"options,omitempty"`
 	Comment string        `json:"comment,omitempty"`
-}
-
-// invite asks for a code over TCP.
-func (d *daemon) invite(ctx context.Context, c *client.Client, own string) (string, error) {
-	var made struct {
-		Code string `json:"code"`
-	}
-	err := c.Call(ctx, "invites.new", map[string]any{"own": own, "level": "trusted", "addresses": d.tcp()}, &made)
-	return made.Code, err
 }
