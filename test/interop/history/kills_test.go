@@ -52,20 +52,26 @@ func (s *sessions) is(id string) who {
 	return s.all[id]
 }
 
-// enter begins the next session.
+// enter begins the next session. A busy machine may need some tries.
 func (p *peer) enter() {
 	var mu sync.Mutex
 	var raw net.Conn
-	p.c = p.h.Client(p.t, "unix", p.key, func(cfg *client.Config) {
-		cfg.NoReconnect = true
-		cfg.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+	address := shs.Address{Network: "unix", Addr: p.h.Path(), Key: p.h.Key}
+	cfg := client.Config{Address: address.String(), Key: p.key, NoReconnect: true,
+		Dial: func(ctx context.Context, network, addr string) (net.Conn, error) {
 			conn, err := new(net.Dialer).DialContext(ctx, network, addr)
 			mu.Lock()
 			defer mu.Unlock()
 			raw = conn
 			return conn, err
-		}
-	})
+		}}
+	var err error
+	for try := 0; try == 0 || err != nil && try < 10; try++ {
+		p.c, err = client.Dial(p.t.Context(), cfg)
+	}
+	if err != nil {
+		panic(err) // others wait for this peer
+	}
 	p.cut = func() {
 		mu.Lock()
 		defer mu.Unlock()
@@ -298,8 +304,12 @@ func (h *history) run(server *host.Host, game uint32, acts int) {
 		}
 	}
 	for i, op := range h.ops {
-		if at, ok := died[op.Input.(act).by]; ok && op.Return == never { // done by then, or not at all
+		at, ok := died[op.Input.(act).by]
+		switch {
+		case ok && op.Return == never: // done by then, or not at all
 			h.ops[i].Return = at
+		case !ok && op.Output.(answer).lost:
+			h.t.Errorf("%s: a session ended that nobody cut: %+v", h.name, op.Input)
 		}
 	}
 	for _, ev := range saw {
