@@ -150,6 +150,8 @@ type daemon struct {
 	host    string   // of TCP
 	netns   string   // network namespace; "" is that of the test
 	files   int      // descriptors that it may have; 0 is as many as the test
+	wrap    []string // a program with arguments that execs what stands behind them
+	program string   // of the server; "" is the one that is tested
 	args    []string // more of them
 	env     []string // more of it
 	cmd     *exec.Cmd
@@ -190,10 +192,17 @@ func (d *daemon) command() *exec.Cmd {
 		args = append(args, "--listen", "net:"+d.host+":"+d.port, "--authorized-peers", d.dir+"/authorized_peers")
 	}
 	cmd := command(d.t, d.dir, "switchboard", append(args, d.args...)...)
+	if d.program != "" {
+		cmd.Path, cmd.Args[0] = d.program, d.program
+	}
 	if d.files > 0 {
 		limit(cmd, d.files)
 	}
 	inNetns(cmd, d.netns)
+	if len(d.wrap) > 0 {
+		cmd.Args = append(append(slices.Clone(d.wrap), cmd.Path), cmd.Args[1:]...)
+		cmd.Path = d.wrap[0]
+	}
 	cmd.Env = append(cmd.Env, d.env...)
 	return cmd
 }

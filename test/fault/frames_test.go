@@ -95,13 +95,7 @@ func (p place) hand(t testing.TB) *hand {
 	return p.handIn(t, nil, someSeed())
 }
 
-// plainHand is hand in plain mode, for much at little cost.
-func (p place) plainHand(t testing.TB) *hand {
-	t.Helper()
-	return p.plainHandOf(t, someSeed())
-}
-
-// plainHandOf is plainHand with a key.
+// plainHandOf is hand in plain mode and with a key, for much at little cost.
 func (p place) plainHandOf(t testing.TB, seed [32]byte) *hand {
 	t.Helper()
 	me := uint32(os.Geteuid())

@@ -104,8 +104,13 @@ type feeder struct {
 
 func (p place) newFeeder(t testing.TB) *feeder {
 	t.Helper()
+	return p.newFeederOf(t, someSeed())
+}
+
+func (p place) newFeederOf(t testing.TB, seed [32]byte) *feeder {
+	t.Helper()
 	f := &feeder{
-		hand: p.plainHand(t), id: 1, changed: make(chan struct{}), windows: make(map[uint32]int),
+		hand: p.plainHandOf(t, seed), id: 1, changed: make(chan struct{}), windows: make(map[uint32]int),
 		asked: make(map[uint32]int), resets: make(map[uint32]int), echoed: make(map[uint32]string),
 	}
 	must(t, f.SetDeadline(time.Now().Add(5*time.Minute)))

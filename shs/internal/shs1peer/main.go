@@ -3,6 +3,7 @@
 //
 //	shs1peer NETWORK-KEY SECRET-KEY PUBLIC-KEY    as server
 //	shs1peer NETWORK-KEY SERVER-KEY               as client, with a fresh key
+//	shs1peer -serve SOCKET                        both, for many; see serve
 //
 // All arguments are hex; a secret key is seed and public key, 64 bytes. After a
 // handshake it writes encryption key 32 | encryption nonce 24 | decryption key
@@ -28,7 +29,11 @@ func main() {
 		io.Reader
 		io.Writer
 	}{os.Stdin, os.Stdout}
-	if err := run(os.Args[1:], stdio); err != nil {
+	what := func() error { return run(os.Args[1:], stdio) }
+	if len(os.Args) == 3 && os.Args[1] == "-serve" {
+		what = func() error { return serve(os.Args[2], stdio) }
+	}
+	if err := what(); err != nil {
 		if os.Getenv("SHS1PEER_VERBOSE") != "" {
 			fmt.Fprintln(os.Stderr, "shs1peer:", err)
 		}

@@ -23,6 +23,7 @@ func Networks() []string { return []string{"unix", "tcp"} }
 // Host is a running server. Its tests end it.
 type Host struct {
 	Key   shs.PublicKey
+	Admin shs.PrivateKey // the server's own: an administrator over the Unix socket
 	addrs map[string]net.Addr
 }
 
@@ -43,7 +44,7 @@ func Start(t testing.TB, admit ...shs.PublicKey) *Host {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := &Host{Key: srv.Key(), addrs: make(map[string]net.Addr)}
+	h := &Host{Key: srv.Key(), Admin: cfg.Key, addrs: make(map[string]net.Addr)}
 	var lns []net.Listener
 	for network, addr := range map[string]string{"unix": "unix:" + filepath.Join(t.TempDir(), "s"), "tcp": "net:127.0.0.1:0"} {
 		ln, err := switchboard.Listen(t.Context(), addr)
