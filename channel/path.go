@@ -11,7 +11,7 @@ import (
 
 // Times and sizes of a move.
 const (
-	movePiece   = 32 << 10        // a Write on the lane looks for a link between pieces of this size
+	movePiece   = 256 << 10       // a Write on the lane looks for a link between pieces of this size
 	markTimeout = 5 * time.Second // of writing a mark
 	lingerTime  = 5 * time.Second // for the other end to end, or to move, after our Close
 )
