@@ -67,13 +67,13 @@ func TestF35HoldForLastOwner(t *testing.T) {
 	}
 	owner := p.client(t, "unix", keyed(key))
 	rounds, early := times(3, 50), 0
+	next := follow(ctx, t, others[0], name)
+	next(client.EventSynced)
 	for range rounds {
 		if _, err := owner.Claim(ctx, name, client.ClaimOptions{}); err != nil {
 			t.Fatal(err)
 		}
-		next := follow(ctx, t, others[0], name)
 		next(client.EventConnected)
-		next(client.EventSynced)
 		owner.Close()
 		next(client.EventDisconnected)
 		died := time.Now()
