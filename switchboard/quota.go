@@ -93,8 +93,7 @@ type keyBooks struct {
 	meter    *meter                    // nil until its first call
 }
 
-// gradeLocked gives a key the quota that rights say. Sessions keep the budget
-// that they have begun with.
+// gradeLocked gives a key the quota that rights say.
 func (b *books) gradeLocked(k *keyBooks, r *rights) {
 	level, rate := r.level(), r.grant.Rate()
 	if k.graded && k.level == level && k.rate == rate {
@@ -109,8 +108,19 @@ func (b *books) gradeLocked(k *keyBooks, r *rights) {
 	}
 	q := b.limits.quota(level)
 	k.graded, k.level = true, level
-	k.budget = mux.NewBudget(q.Held)
+	if k.budget == nil {
+		k.budget = mux.NewBudget(q.Held)
+	}
+	k.budget.SetLimit(q.Held) // of sessions that run, too
 	k.calls = policy.Bucket{PerSecond: float64(q.CallRate), Burst: float64(q.CallBurst)}
+}
+
+// fitLocked gives a yamux session the quota of its level. Lanes that are there stay.
+func (s *session) fitLocked() {
+	if s.mux != nil {
+		q := s.srv.limits.quota(s.rights.Load().level())
+		s.mux.SetLimits(q.Lanes, q.opens(s.transport))
+	}
 }
 
 // method is the bucket of a method that has a rate; nil if it has none.

@@ -249,6 +249,7 @@ func (s *session) serveMux() error {
 	})
 	s.srv.mu.Lock()
 	s.mux = m
+	s.fitLocked() // the rules may have changed since
 	s.srv.mu.Unlock()
 	stop := context.AfterFunc(s.ctx, func() {
 		if cause := context.Cause(s.ctx); errors.Is(cause, control.ShuttingDown) {

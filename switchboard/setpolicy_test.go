@@ -315,6 +315,59 @@ func TestQuotaOfLevel(t *testing.T) {
 	})
 }
 
+// TestQuotaFollowsLevel: a session that runs gets the quota of its new level with
+// the policy, not with its next login. What it has stays.
+func TestQuotaFollowsLevel(t *testing.T) {
+	limits := switchboard.Limits{Basic: switchboard.Quota{Lanes: 3, Held: 300 << 10, NetOpenRate: 1}, Lanes: 5}
+	bubble(t, limits, func(t *testing.T, h *host) {
+		must(t, h.srv.SetPolicy(rules(`@1 level=trusted`, `@2 level=trusted`)))
+		m := h.mux(1)
+		opens := func() bool {
+			p := h.open(m)
+			p.send(0x02, 1, request("ping", "async", ""))
+			_, err := muxrpc.ReadPacket(p.lane, control.MaxPeerBody)
+			return err == nil
+		}
+		for i := range 4 {
+			if !opens() {
+				t.Fatalf("trusted: lane %d is reset", i+1)
+			}
+		}
+		must(t, h.srv.SetPolicy(rules(`@1 level=basic`, `@2 level=trusted`)))
+		if opens() {
+			t.Error("basic: a fifth lane is taken, with 3 allowed")
+		}
+		if m.NumStreams() != 4 {
+			t.Errorf("%d lanes are left of 4", m.NumStreams())
+		}
+		must(t, h.srv.SetPolicy(rules(`@1 level=trusted`, `@2 level=trusted`)))
+		if !opens() || opens() {
+			t.Error("trusted again: want the fifth lane, and no sixth")
+		}
+		m.Close()
+	})
+}
+
+// TestBudgetFollowsLevel: what may be held for a key that is demoted is less at
+// once, in sessions that run.
+func TestBudgetFollowsLevel(t *testing.T) {
+	limits := switchboard.Limits{Basic: switchboard.Quota{Held: 300 << 10}}
+	bubble(t, limits, func(t *testing.T, h *host) {
+		must(t, h.srv.SetPolicy(rules(`@1 level=trusted`, `@2 level=trusted`)))
+		a, b := h.asker(1), h.asker(2)
+		b.call("names.claim", `{"name":"sink"}`)
+		must(t, h.srv.SetPolicy(rules(`@1 level=trusted`, `@2 level=basic`)))
+		if got := h.srv.BudgetOf(seeded(2).Public()); got != 300<<10 {
+			t.Errorf("the key may hold %d bytes, want the %d of basic", got, 300<<10)
+		}
+		if got := h.srv.BudgetOf(seeded(1).Public()); got != 64<<20 {
+			t.Errorf("the other key may hold %d bytes, want 64 MiB", got)
+		}
+		a.m.Close()
+		b.m.Close()
+	})
+}
+
 // TestSetPolicyMoved: a channel that has moved ends at both ends when its caller
 // may not talk to the called name any more, and is not adopted again; nor is one
 // by a server that knows nothing of it.

@@ -70,7 +70,7 @@ func (s *Session) addLocked(id uint32) *Stream {
 		s: s, id: id,
 		window: initialWindow, recvWin: initialWindow, sendWin: initialWindow,
 	}
-	if more := s.cfg.Window - initialWindow; more > 0 && s.widened+int(more) <= int(s.cfg.Budget.limit/2) {
+	if more := s.cfg.Window - initialWindow; more > 0 && s.widened+int(more) <= s.cfg.Budget.Limit()/2 {
 		s.widened += int(more)
 		st.window += more
 		st.grant = more // goes out with SYN or ACK
