@@ -16,6 +16,7 @@ import (
 // holds it over I/O.
 type books struct {
 	limits Limits
+	over   excess
 
 	mu       sync.Mutex
 	sessions map[uint64]*session

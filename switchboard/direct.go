@@ -164,10 +164,12 @@ func (s *session) askLink(target *session, name string, asked []string, resume i
 	defer s.srv.mu.Unlock()
 	switch {
 	case !s.srv.moved.room(s.id):
+		s.srv.over.count(overMoved)
 		return nil, errTooMoved
 	case !s.srv.moved.room(target.id):
 		return nil, errNoLink
 	case !s.srv.keys[s.key].secrets.take(id, time.Now()):
+		s.srv.over.count(overAttempts)
 		return nil, errSecrets
 	}
 	ask := &control.LinkAsk{Kinds: kinds, Survive: g.Survive}

@@ -46,6 +46,7 @@ func (s *session) movedOver(a control.ChannelMovedArgs) (bool, error) {
 			m.kind = a.Link
 		}
 	case !srv.moved.room(s.id) || !srv.moved.room(l.callee.id):
+		srv.over.count(overMoved)
 		err = errTooMoved
 	default:
 		l.moved = true

@@ -170,10 +170,12 @@ func (b *books) spend(key shs.PublicKey, method string, now time.Time) error {
 	k := b.keys[key]
 	b.meterLocked(key, k, method, now)
 	if ok, retry := k.calls.Take(now, 1); !ok {
+		b.over.count(overCallRate)
 		return tooOften("too many calls", retry)
 	}
 	if bucket := b.method(k, method); bucket != nil {
 		if ok, retry := bucket.Take(now, 1); !ok {
+			b.over.count(overMethodRate)
 			return tooOften("too many calls of "+method, retry)
 		}
 	}

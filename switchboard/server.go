@@ -222,6 +222,7 @@ func (s *Server) login(v *visit, raw net.Conn) (conn *shs.Conn, err error) {
 		if err != nil && !admitted.IsZero() { // message 4 was not taken
 			s.books.leave(admitted)
 		}
+		s.over.login(err)
 		v.settle(err)
 	}()
 	enter := func(key shs.PublicKey, refused error) error {

@@ -156,6 +156,8 @@ func (s *session) run() {
 	} else {
 		s.conn.Abort()
 	}
+	s.srv.over.n[overCalls].Add(int64(s.calls.Refused()))
+	s.srv.over.end(err)
 	s.logEnd(err)
 }
 
@@ -245,6 +247,7 @@ func (s *session) serveMux() error {
 		KeepAlive:    keepAlive,
 		WriteTimeout: writeTimeout,
 		Handle:       s.startLane,
+		Excess:       &s.srv.over.mux,
 		Log:          s.log,
 	})
 	s.srv.mu.Lock()

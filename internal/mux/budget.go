@@ -91,6 +91,7 @@ func (s *Session) relieve() bool {
 		return false
 	}
 	s.cfg.Log.Warn("stream reset for its memory", "in", fullest.charged)
+	s.cfg.Excess.Held.Add(1)
 	fullest.abortLocked(ErrHeld, ReasonQuota)
 	return true
 }

@@ -51,6 +51,9 @@ type Config struct {
 	// What comes for another stream may then be seen up to 1 ms later.
 	Lead bool
 
+	// Excess counts what went over a limit. Default: one of its own.
+	Excess *Excess
+
 	// Log gets a warning for each stream that is reset for its memory. It may
 	// be called from several goroutines. Nil discards.
 	Log *slog.Logger
@@ -71,6 +74,9 @@ func (c Config) withDefaults() Config {
 	c.Rates = c.Rates.withDefaults()
 	if c.Budget == nil {
 		c.Budget = NewBudget(defaultMax)
+	}
+	if c.Excess == nil {
+		c.Excess = new(Excess)
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
