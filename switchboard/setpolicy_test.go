@@ -205,10 +205,16 @@ func TestPolicyMistakes(t *testing.T) {
 	open := filepath.Join(dir, "open")
 	must(t, os.WriteFile(open, nil, 0o600))
 	must(t, os.Chmod(open, 0o666))
+	link := filepath.Join(dir, "link")
+	must(t, os.WriteFile(filepath.Join(dir, "good"), nil, 0o600))
+	must(t, os.Symlink("good", link))
 	for want, cfg := range map[string]switchboard.PolicyConfig{
 		"bad: line 2: ":        {PeersFile: bad},
 		"revoked: ":            {RevokedFile: dir + "/bad"},
 		"others may write":     {PeersFile: open},
+		"a symbolic link":      {PeersFile: link},
+		"it is a symbolic":     {RevokedFile: link},
+		"not a regular file":   {PeersFile: dir},
 		"no such file":         {PeersFile: dir + "/none"},
 		`level "high"`:         {Listed: "high"},
 		`level "low"`:          {Local: "low"},
