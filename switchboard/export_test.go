@@ -3,6 +3,7 @@ package switchboard
 import (
 	"fmt"
 
+	"github.com/cad2f06c/switchboard/channel"
 	"github.com/cad2f06c/switchboard/shs"
 )
 
@@ -29,6 +30,19 @@ func (s *Server) Leftovers() string {
 
 // BudgetOf is how many bytes may be held for a key that has a session.
 func (s *Server) BudgetOf(key shs.PublicKey) int { return s.budget(key).Limit() }
+
+// BreakLanes makes the reset of a channel's lane panic, for all channels there are.
+func (s *Server) BreakLanes() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, l := range s.links {
+		l.a = brokenLane{l.a}
+	}
+}
+
+type brokenLane struct{ channel.Lane }
+
+func (brokenLane) Abort() error { panic("a lane that cannot be reset") }
 
 // Moved is how many moved channels the books have.
 func (s *Server) Moved() int {

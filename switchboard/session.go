@@ -185,7 +185,7 @@ func (s *session) kill(cause error) {
 		reason = reasonStop
 	}
 	for _, l := range s.openLinks() {
-		s.srv.wg.Go(func() { l.end(reason, s, cause) })
+		s.aside(func() { l.end(reason, s, cause) })
 	}
 }
 
