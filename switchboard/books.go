@@ -82,6 +82,16 @@ func (b *books) budget(key shs.PublicKey) *mux.Budget {
 	return b.keys[key].budget
 }
 
+// pace returns that of a key; one without a bound if its last session has ended.
+func (b *books) pace(key shs.PublicKey) *mux.Pace {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if k := b.keys[key]; k != nil && k.pace != nil {
+		return k.pace
+	}
+	return new(mux.Pace)
+}
+
 func (b *books) leave(key shs.PublicKey) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -26,6 +26,10 @@ type Config struct {
 	// one. Default: one of its own, of 64 MiB.
 	Budget *Budget
 
+	// Pace bounds the bytes per second of spliced streams. Sessions may share one.
+	// Default: no bound.
+	Pace *Pace
+
 	// Rates bound what the peer makes us do.
 	Rates Rates
 
@@ -74,6 +78,9 @@ func (c Config) withDefaults() Config {
 	c.Rates = c.Rates.withDefaults()
 	if c.Budget == nil {
 		c.Budget = NewBudget(defaultMax)
+	}
+	if c.Pace == nil {
+		c.Pace = new(Pace)
 	}
 	if c.Excess == nil {
 		c.Excess = new(Excess)

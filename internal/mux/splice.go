@@ -87,9 +87,13 @@ func (st *Stream) grantCreditLocked() {
 	if !st.ready || st.credit <= 0 || st.recvDone || st.rerr != nil || !st.used && st.recvWin >= initialWindow*3/4 {
 		return
 	}
+	n := st.s.cfg.Pace.piece(st.credit, int64(st.recvWin)+int64(st.grant))
+	if n <= 0 || st.grantLaterLocked() {
+		return
+	}
 	st.used = true
-	st.grant += uint32(st.credit)
-	st.credit = 0
+	st.grant += uint32(n)
+	st.credit -= n
 	st.s.scheduleLocked(st)
 }
 
@@ -124,6 +128,7 @@ func (st *Stream) move() {
 }
 
 func (st *Stream) count(n int) {
+	st.s.cfg.Pace.Spend(n)
 	if st == st.pair.a {
 		st.pair.AB.Add(int64(n))
 	} else {

@@ -57,6 +57,7 @@ type Stream struct {
 	other  *Stream
 	direct bool  // what arrives goes to other
 	ready  bool  // credit is counted
+	paced  bool  // a timer will grant credit
 	used   bool  // its peer has sent much: credit is granted as it comes
 	credit int64 // window that other's peer granted, not yet passed on; negative: a debt
 
