@@ -28,6 +28,7 @@ type Pipe struct {
 
 	ab, ba atomic.Int64
 	splice mux.Splice
+	writes atomic.Int32 // directions of Relay that wait for a lane to take bytes
 }
 
 // Counts returns how many bytes have been passed on from a to b, and from b to
@@ -35,6 +36,9 @@ type Pipe struct {
 func (p *Pipe) Counts() (ab, ba int64) {
 	return p.ab.Load() + p.splice.AB.Load(), p.ba.Load() + p.splice.BA.Load()
 }
+
+// Waiting reports whether bytes wait that a lane does not take.
+func (p *Pipe) Waiting() bool { return p.writes.Load() > 0 || p.splice.Waiting() }
 
 // Splice joins two streams: their sessions pass frames on, without a goroutine
 // and without a buffer of the relay; windows are granted end to end. It returns
@@ -72,7 +76,7 @@ func (p *Pipe) Relay(pool *sync.Pool, a, b Lane) error {
 		if pace == nil {
 			pace = new(mux.Pace)
 		}
-		if err := pump(pool, dst, src, from, to, n, pace); err != nil {
+		if err := p.pump(pool, dst, src, from, to, n, pace); err != nil {
 			once.Do(func() {
 				first = err
 				if p.Broke != nil {
@@ -119,13 +123,15 @@ func (e *LaneError) Error() string { return fmt.Sprintf("lane %c: %v", e.Side, e
 func (e *LaneError) Unwrap() error { return e.Err }
 
 // pump copies one direction until src ends, and passes the end on.
-func pump(pool *sync.Pool, dst, src Lane, from, to Side, n *atomic.Int64, pace *mux.Pace) *LaneError {
+func (p *Pipe) pump(pool *sync.Pool, dst, src Lane, from, to Side, n *atomic.Int64, pace *mux.Pace) *LaneError {
 	buf := pool.Get().(*[relayPiece]byte)
 	defer pool.Put(buf)
 	for {
 		nr, rerr := src.Read(buf[:pace.Piece(len(buf))])
 		if nr > 0 {
+			p.writes.Add(1)
 			nw, werr := dst.Write(buf[:nr])
+			p.writes.Add(-1)
 			n.Add(int64(nw))
 			if werr != nil {
 				return &LaneError{to, werr}

@@ -31,6 +31,7 @@ const (
 	overAttempts                // attempts at direct links refused
 	overMoved                   // moves refused
 	overPassed                  // sockets that were not passed
+	overStall                   // channels reset for bytes that were not taken
 	bounds
 )
 
@@ -39,7 +40,7 @@ func (b bound) String() string {
 	return [bounds]string{
 		"sessions", "sessions_per_key", "sessions_per_source", "calls", "call_rate", "rates", "body",
 		"watches", "watch_queue", "watch_lags", "names_per_key", "names_per_tenant", "replaces",
-		"offers", "attempts", "moved", "passed",
+		"offers", "attempts", "moved", "passed", "channel_stall",
 	}[b]
 }
 

@@ -188,6 +188,8 @@ func (l *link) end(reason string, cause *session, err error) {
 	switch {
 	case reason == reasonStop:
 		code = mux.ReasonShutdown
+	case errors.Is(err, control.Quota):
+		code = mux.ReasonQuota
 	case errors.Is(err, mux.ErrFlood):
 		code = mux.ReasonCalm
 	}

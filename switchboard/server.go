@@ -128,6 +128,7 @@ func (s *Server) Serve(ctx context.Context, lns ...net.Listener) error {
 	loops.Go(func() { s.expireMoved(accepting) })
 	loops.Go(func() { s.adm.report(accepting) })
 	loops.Go(func() { s.expireRules(accepting) })
+	loops.Go(func() { s.resetStalled(accepting) })
 	s.finishInvites(accepting)
 	for i, ln := range lns {
 		loops.Go(func() {
