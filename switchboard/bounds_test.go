@@ -78,10 +78,21 @@ func overs() []over {
 			}
 			drain(conn)
 		}},
-		{"dead_after", switchboard.Limits{}, 1, func(t *testing.T, h *host) {
+		{"dead_after", switchboard.Limits{KeepAlive: 5 * time.Second, DeadAfter: 20 * time.Second}, 1, func(t *testing.T, h *host) {
 			conn := h.dial(1)
 			conn.Write([]byte{0, 1, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0})
+			began := time.Now()
 			drain(conn)
+			if took := time.Since(began).Round(time.Second); took != 20*time.Second {
+				t.Errorf("silence ended it after %v", took)
+			}
+		}},
+		{"write_timeout", switchboard.Limits{WriteTimeout: 3 * time.Second}, 1, func(t *testing.T, h *host) {
+			conn := h.dial(1)
+			for range 2 { // and reads no answer
+				conn.Write([]byte{0, 2, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1})
+			}
+			time.Sleep(4 * time.Second)
 		}},
 		{"calls", switchboard.Limits{Calls: 2}, 1, func(t *testing.T, h *host) {
 			p := h.lane(1)
