@@ -32,6 +32,7 @@ const (
 	overMoved                   // moves refused
 	overPassed                  // sockets that were not passed
 	overStall                   // channels reset for bytes that were not taken
+	overRedeems                 // invites of one source refused
 	bounds
 )
 
@@ -40,7 +41,7 @@ func (b bound) String() string {
 	return [bounds]string{
 		"sessions", "sessions_per_key", "sessions_per_source", "calls", "call_rate", "rates", "body",
 		"watches", "watch_queue", "watch_lags", "names_per_key", "names_per_tenant", "replaces",
-		"offers", "attempts", "moved", "passed", "channel_stall",
+		"offers", "attempts", "moved", "passed", "channel_stall", "redeem_rate",
 	}[b]
 }
 

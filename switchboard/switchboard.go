@@ -116,6 +116,7 @@ type Limits struct {
 	Held            int // bytes of memory that wait for the sessions of one key to take them, or were sent by it and not yet taken [64 MiB]; over it its fullest lane is reset
 	Window          int // bytes that a peer may send ahead on a yamux lane [256 KiB], from that to 1 MiB; more ends the session
 	Attempts        int // pending at direct links, of one caller's key [16]; over it busy
+	RedeemRate      int // invites redeemed from one source per minute [5]; over it rate_limited
 	ByteRate        int // bytes per second that the sessions of one key may send over the relay [no bound]; over it they wait
 
 	KeepAlive    time.Duration // silence on a yamux session after which its peer is pinged [17 s]
@@ -185,7 +186,7 @@ func (l Limits) withDefaults() Limits {
 		{&l.CallRate, 2000}, {&l.CallBurst, 4000}, {&l.LaneBacklog, 64},
 		{&l.OpenRate, 2000}, {&l.OpenBurst, 512}, {&l.ResetRate, 500}, {&l.ResetBurst, 1024},
 		{&l.PingRate, 4}, {&l.PingBurst, 16}, {&l.UpdateRate, 20_000}, {&l.Held, 64 << 20},
-		{&l.Window, 256 << 10}, {&l.Attempts, 16},
+		{&l.Window, 256 << 10}, {&l.Attempts, 16}, {&l.RedeemRate, redeemsPerMinute},
 	} {
 		if *f.p == 0 {
 			*f.p = f.n
