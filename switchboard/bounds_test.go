@@ -38,9 +38,8 @@ func overs() []over {
 			m := h.mux(1)
 			for i := range 5 {
 				p := h.open(m)
-				p.send(0x02, 1, request("ping", "async", ""))
 				if i < 2 {
-					p.want(0x02, -1)
+					p.call(1, "ping", "")
 				} else {
 					p.wantCut()
 				}

@@ -31,7 +31,8 @@ func (s *Server) Leftovers() string {
 // BudgetOf is how many bytes may be held for a key that has a session.
 func (s *Server) BudgetOf(key shs.PublicKey) int { return s.budget(key).Limit() }
 
-// BreakLanes makes the reset of a channel's lane panic, for all channels there are.
+// BreakLanes makes the reset of a channel's lane panic, for all channels there are, whose
+// relays have begun.
 func (s *Server) BreakLanes() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -17,6 +17,7 @@ func TestPanicAtTheEnd(t *testing.T) {
 		callee, caller, other := h.asker(1), h.asker(2), h.asker(3)
 		callee.call("names.claim", `{"name":"org.a"}`)
 		channelTo(h, caller, callee, "org.a")
+		synctest.Wait() // the relay has begun
 		h.srv.BreakLanes()
 		co, po, _ := channelTo(h, other, callee, "org.a")
 		lines[1] = `@2 level=trusted see=org.a`
