@@ -6,6 +6,7 @@ import (
 	"io"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/cad2f06c/switchboard/internal/mux"
 )
@@ -21,8 +22,13 @@ type Pipe struct {
 	// aborted; with the side that broke. It should not take long.
 	Broke func(Side, error)
 
+	// Pace, if set, bounds the bytes per second that Relay takes from a and from b;
+	// Splice has the bound of the streams' sessions.
+	Pace [2]*mux.Pace
+
 	ab, ba atomic.Int64
 	splice mux.Splice
+	writes atomic.Int32 // directions of Relay that wait for a lane to take bytes
 }
 
 // Counts returns how many bytes have been passed on from a to b, and from b to
@@ -30,6 +36,9 @@ type Pipe struct {
 func (p *Pipe) Counts() (ab, ba int64) {
 	return p.ab.Load() + p.splice.AB.Load(), p.ba.Load() + p.splice.BA.Load()
 }
+
+// Waiting reports whether bytes wait that a lane does not take.
+func (p *Pipe) Waiting() bool { return p.writes.Load() > 0 || p.splice.Waiting() }
 
 // Splice joins two streams: their sessions pass frames on, without a goroutine
 // and without a buffer of the relay; windows are granted end to end. It returns
@@ -63,8 +72,11 @@ func (p *Pipe) Relay(pool *sync.Pool, a, b Lane) error {
 		once  sync.Once
 		first error
 	)
-	direction := func(dst, src Lane, from, to Side, n *atomic.Int64) {
-		if err := pump(pool, dst, src, from, to, n); err != nil {
+	direction := func(dst, src Lane, from, to Side, n *atomic.Int64, pace *mux.Pace) {
+		if pace == nil {
+			pace = new(mux.Pace)
+		}
+		if err := p.pump(pool, dst, src, from, to, n, pace); err != nil {
 			once.Do(func() {
 				first = err
 				if p.Broke != nil {
@@ -75,8 +87,8 @@ func (p *Pipe) Relay(pool *sync.Pool, a, b Lane) error {
 			b.Abort()
 		}
 	}
-	wg.Go(func() { direction(a, b, B, A, &p.ba) })
-	direction(b, a, A, B, &p.ab)
+	wg.Go(func() { direction(a, b, B, A, &p.ba, p.Pace[1]) })
+	direction(b, a, A, B, &p.ab, p.Pace[0])
 	wg.Wait()
 	if first != nil {
 		return first
@@ -111,16 +123,21 @@ func (e *LaneError) Error() string { return fmt.Sprintf("lane %c: %v", e.Side, e
 func (e *LaneError) Unwrap() error { return e.Err }
 
 // pump copies one direction until src ends, and passes the end on.
-func pump(pool *sync.Pool, dst, src Lane, from, to Side, n *atomic.Int64) *LaneError {
+func (p *Pipe) pump(pool *sync.Pool, dst, src Lane, from, to Side, n *atomic.Int64, pace *mux.Pace) *LaneError {
 	buf := pool.Get().(*[relayPiece]byte)
 	defer pool.Put(buf)
 	for {
-		nr, rerr := src.Read(buf[:])
+		nr, rerr := src.Read(buf[:pace.Piece(len(buf))])
 		if nr > 0 {
+			p.writes.Add(1)
 			nw, werr := dst.Write(buf[:nr])
+			p.writes.Add(-1)
 			n.Add(int64(nw))
 			if werr != nil {
 				return &LaneError{to, werr}
+			}
+			if wait := pace.Spend(nr); wait > 0 {
+				time.Sleep(min(wait, time.Second)) // a reset is seen behind it
 			}
 		}
 		if rerr == io.EOF {

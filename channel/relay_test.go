@@ -9,8 +9,10 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/cad2f06c/switchboard/channel"
+	"github.com/cad2f06c/switchboard/internal/mux"
 	"github.com/cad2f06c/switchboard/internal/testnet"
 	"github.com/cad2f06c/switchboard/shs"
 )
@@ -42,7 +44,7 @@ func relayed(t *testing.T, f func(a, b *shs.Conn, p *channel.Pipe)) (err error) 
 	synctest.Test(t, func(t *testing.T) {
 		a, sa := lane(t)
 		b, sb := lane(t)
-		var p channel.Pipe
+		p := channel.Pipe{Pace: [2]*mux.Pace{new(mux.Pace), new(mux.Pace)}}
 		var wg sync.WaitGroup
 		wg.Go(func() { err = p.Relay(channel.NewPool(), sa, sb) })
 		f(a, b, &p)
@@ -178,5 +180,39 @@ func TestID(t *testing.T) {
 		if _, err := channel.ParseID(s); !errors.Is(err, channel.ErrID) {
 			t.Errorf("ParseID(%q) = %v", s, err)
 		}
+	}
+}
+
+// TestRelayPace: a bound on bytes per second holds for the side that it is of.
+func TestRelayPace(t *testing.T) {
+	err := relayed(t, func(a, b *shs.Conn, p *channel.Pipe) {
+		p.Pace[0].SetRate(10_000)
+		var wg sync.WaitGroup
+		defer wg.Wait()
+		there := func(from, to *shs.Conn) time.Duration {
+			began := time.Now()
+			wg.Go(func() {
+				if _, err := from.Write(make([]byte, 50_000)); err != nil {
+					t.Error(err)
+				}
+			})
+			if _, err := io.ReadFull(to, make([]byte, 50_000)); err != nil {
+				t.Error(err)
+			}
+			return time.Since(began)
+		}
+		if took := there(a, b); took < 3*time.Second || took > 6*time.Second {
+			t.Errorf("50,000 bytes at 10,000/s took %v", took)
+		}
+		if took := there(b, a); took != 0 {
+			t.Errorf("without a bound they took %v", took)
+		}
+		for _, ends := range [][2]*shs.Conn{{a, b}, {b, a}} {
+			ends[0].CloseWrite()
+			io.ReadAll(ends[1])
+		}
+	})
+	if err != nil {
+		t.Error(err)
 	}
 }

@@ -7,8 +7,9 @@ import "sync"
 type Limit struct {
 	most int // set at construction
 
-	mu   sync.Mutex
-	used int
+	mu      sync.Mutex
+	used    int
+	refused uint64
 }
 
 // NewLimit returns a Limit of n calls and streams.
@@ -21,10 +22,18 @@ func (l *Limit) InUse() int {
 	return l.used
 }
 
+// Refused is how many calls and streams there were over it.
+func (l *Limit) Refused() uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.refused
+}
+
 func (l *Limit) acquire() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.used >= l.most {
+		l.refused++
 		return false
 	}
 	l.used++

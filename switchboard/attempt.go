@@ -113,7 +113,7 @@ func (a *attempt) begin(c call, offer control.OfferArgs) {
 		return
 	}
 	a.mu.Lock() // fail, which may be there already, waits
-	a.timer = time.AfterFunc(c.timeout, func() { a.fail(errNoAnswer) })
+	a.timer = time.AfterFunc(c.timeout, func() { a.target.noted(func() { a.fail(errNoAnswer) }) })
 	a.quiet = a.lane.Notify(0, func(*mux.Batch) { a.fail(errCallerGone) })
 	a.mu.Unlock()
 	a.offer.Notify(0, a.answered)

@@ -24,7 +24,7 @@ type Audit struct {
 // AuditConfig is how an Audit is kept.
 type AuditConfig struct {
 	// Dir is where the files are; its parent must exist. Without one the newest
-	// 10,000 records are in memory, and nowhere else.
+	// records are in memory, and nowhere else.
 	Dir string
 	// Key, the server's, signs heads. Without one there are none.
 	Key shs.PrivateKey
@@ -32,6 +32,13 @@ type AuditConfig struct {
 	MaxFile int64
 	// Files is how many are kept. Default 8.
 	Files int
+	// Ring is how many of the newest records are in memory, too. Default 10,000.
+	Ring int
+	// Rate is how many events of one key a second are written, and at once; others
+	// are counted in one record. Default 200; negative is no bound.
+	Rate int
+	// Flush is how long a record may wait until it is on the disk. Default 1 s.
+	Flush time.Duration
 	// Sinks get all records too, as well as can be. The log closes them.
 	Sinks []AuditSink
 	// Log hears when the files cannot be written, and when they can again.
@@ -49,7 +56,7 @@ const auditLabel = "audit"
 // fails if another process has it open, if others could change it, and if its
 // last file is not one of such a log.
 func OpenAudit(cfg AuditConfig) (*Audit, error) {
-	c := audit.Config{Dir: cfg.Dir, MaxFile: cfg.MaxFile, Files: cfg.Files, Sinks: cfg.Sinks, Log: cfg.Log}
+	c := audit.Config{Dir: cfg.Dir, MaxFile: cfg.MaxFile, Files: cfg.Files, Ring: cfg.Ring, Rate: cfg.Rate, Flush: cfg.Flush, Sinks: cfg.Sinks, Log: cfg.Log}
 	if !cfg.Key.IsZero() {
 		c.Sign = func(msg []byte) []byte { return cfg.Key.Sign(auditLabel, msg) }
 	}

@@ -16,6 +16,7 @@ import (
 // holds it over I/O.
 type books struct {
 	limits Limits
+	over   excess
 
 	mu       sync.Mutex
 	sessions map[uint64]*session
@@ -79,6 +80,16 @@ func (b *books) budget(key shs.PublicKey) *mux.Budget {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.keys[key].budget
+}
+
+// pace returns that of a key; one without a bound if its last session has ended.
+func (b *books) pace(key shs.PublicKey) *mux.Pace {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if k := b.keys[key]; k != nil && k.pace != nil {
+		return k.pace
+	}
+	return new(mux.Pace)
 }
 
 func (b *books) leave(key shs.PublicKey) {

@@ -34,7 +34,7 @@ func (s *Server) CloseChannel(id channel.ID, reason string) error {
 	tell, ok := s.moved.close(id, reason)
 	s.tellLocked(tell)
 	if l != nil && (ok || !l.moved && !l.closing) {
-		s.wg.Go(func() { l.end(reason, nil, context.Canceled) })
+		l.caller.aside(func() { l.end(reason, nil, context.Canceled) })
 		return nil
 	}
 	if !ok {

@@ -96,6 +96,7 @@ func (l *link) relay() {
 	a, isStream := l.a.(*mux.Stream)
 	b, areStreams := lane.(*mux.Stream)
 	if !isStream || !areStreams {
+		l.pipe.Pace = [2]*mux.Pace{l.srv.pace(l.caller.key), l.srv.pace(callee.key)}
 		over(l.pipe.Relay(l.srv.buffers, l.a, lane))
 		return
 	}
@@ -154,7 +155,7 @@ func (l *link) abortCallee() {
 
 // parseConnect checks what can be checked without the registry.
 func (s *session) parseConnect(args []json.RawMessage) (call, error) {
-	c := call{timeout: control.DefaultTimeoutMS * time.Millisecond}
+	c := call{timeout: s.srv.limits.OpenTimeout}
 	if err := s.spend(control.MethodConnect); err != nil {
 		return c, err
 	}

@@ -18,7 +18,6 @@ import (
 
 // Bounds of attempts at direct links (PROTOCOL.md §8).
 const (
-	maxSecrets    = 16 // pending, of one caller's key
 	secretLife    = 15 * time.Second
 	attemptAnswer = 5 * time.Second // for a callee to say where it listens
 )
@@ -99,9 +98,9 @@ type pendingSecret struct {
 }
 
 // take notes a new one, and reports false if there are too many.
-func (p *secrets) take(id channel.ID, now time.Time) bool {
+func (p *secrets) take(id channel.ID, now time.Time, most int) bool {
 	*p = slices.DeleteFunc(*p, func(s pendingSecret) bool { return !s.until.After(now) })
-	if len(*p) >= maxSecrets {
+	if len(*p) >= most {
 		return false
 	}
 	*p = append(*p, pendingSecret{id, now.Add(secretLife)})
@@ -164,10 +163,12 @@ func (s *session) askLink(target *session, name string, asked []string, resume i
 	defer s.srv.mu.Unlock()
 	switch {
 	case !s.srv.moved.room(s.id):
+		s.srv.over.count(overMoved)
 		return nil, errTooMoved
 	case !s.srv.moved.room(target.id):
 		return nil, errNoLink
-	case !s.srv.keys[s.key].secrets.take(id, time.Now()):
+	case !s.srv.keys[s.key].secrets.take(id, time.Now(), s.srv.limits.Attempts):
+		s.srv.over.count(overAttempts)
 		return nil, errSecrets
 	}
 	ask := &control.LinkAsk{Kinds: kinds, Survive: g.Survive}

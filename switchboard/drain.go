@@ -68,7 +68,7 @@ func (s *Server) spread(ctx context.Context, began time.Time, links []*link) {
 		open := s.links[l.id] == l
 		s.mu.Unlock()
 		if open {
-			s.wg.Go(func() { l.end(reasonStop, nil, control.ShuttingDown) })
+			l.caller.aside(func() { l.end(reasonStop, nil, control.ShuttingDown) })
 		}
 	}
 }
@@ -129,7 +129,7 @@ func (s *session) leave(grace context.Context) {
 // ahead of whatever is sent from then on, or was not taken in time.
 func (s *session) tellGoingAway(quick bool) (told <-chan struct{}) {
 	done := make(chan struct{})
-	s.srv.wg.Go(func() {
+	s.aside(func() {
 		ctx, cancel := context.WithTimeout(s.ctx, goodbyeTimeout)
 		defer cancel()
 		wait := s.beginCall(ctx, control.MethodGoingAway, &control.GoingAwayArgs{DrainMS: s.srv.cfg.DrainTimeout.Milliseconds()})

@@ -1,6 +1,11 @@
 package switchboard
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/cad2f06c/switchboard/channel"
+	"github.com/cad2f06c/switchboard/shs"
+)
 
 // Leftovers says what a server that has stopped still has in its books, or "".
 // Moved channels outlive it. Every charge is given back: it is looked at to the
@@ -22,6 +27,23 @@ func (s *Server) Leftovers() string {
 	return fmt.Sprintf("%d sessions, %d watches, %d offers, %d links, %d sessions with moved channels, %d logins, %d sessions of keys, %d bytes held, %d names, %d tenants with names",
 		len(s.sessions), len(s.watches), len(s.offers), len(s.links), len(s.moved.of), s.total, sessions, held, len(entries), len(s.owned))
 }
+
+// BudgetOf is how many bytes may be held for a key that has a session.
+func (s *Server) BudgetOf(key shs.PublicKey) int { return s.budget(key).Limit() }
+
+// BreakLanes makes the reset of a channel's lane panic, for all channels there are, whose
+// relays have begun.
+func (s *Server) BreakLanes() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, l := range s.links {
+		l.a = brokenLane{l.a}
+	}
+}
+
+type brokenLane struct{ channel.Lane }
+
+func (brokenLane) Abort() error { panic("a lane that cannot be reset") }
 
 // Moved is how many moved channels the books have.
 func (s *Server) Moved() int {

@@ -89,7 +89,7 @@ func (s *session) newControl(lane channel.Lane, first *muxrpc.Packet, single boo
 		Limit:        s.calls,
 		Exempt:       []string{control.MethodManifest},
 		First:        first,
-		WriteTimeout: writeTimeout,
+		WriteTimeout: s.srv.limits.WriteTimeout,
 		Manual:       true,
 	})
 	s.srv.mu.Lock()

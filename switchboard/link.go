@@ -188,6 +188,8 @@ func (l *link) end(reason string, cause *session, err error) {
 	switch {
 	case reason == reasonStop:
 		code = mux.ReasonShutdown
+	case errors.Is(err, control.Quota):
+		code = mux.ReasonQuota
 	case errors.Is(err, mux.ErrFlood):
 		code = mux.ReasonCalm
 	}
@@ -251,7 +253,7 @@ func (l *link) broke(side channel.Side, err error) {
 func (s *session) notify(id channel.ID, reason string) {
 	ctx, cancel := context.WithTimeout(s.ctx, noticeTimeout)
 	wait := s.beginNotice(ctx, id, reason)
-	s.srv.wg.Go(func() {
+	s.aside(func() {
 		defer cancel()
 		wait()
 	})
@@ -321,7 +323,7 @@ func writeCall(lane channel.Lane, name, kind string, args control.Body) error {
 func (s *session) revoke(reason string, err error) {
 	var wg sync.WaitGroup
 	for _, l := range s.openLinks() {
-		wg.Go(func() { l.end(reason, nil, err) })
+		wg.Go(func() { s.noted(func() { l.end(reason, nil, err) }) })
 	}
 	wg.Wait()
 }

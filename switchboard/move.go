@@ -46,6 +46,7 @@ func (s *session) movedOver(a control.ChannelMovedArgs) (bool, error) {
 			m.kind = a.Link
 		}
 	case !srv.moved.room(s.id) || !srv.moved.room(l.callee.id):
+		srv.over.count(overMoved)
 		err = errTooMoved
 	default:
 		l.moved = true
@@ -259,7 +260,7 @@ func (s *Server) expireMoved(ctx context.Context) {
 func (s *Server) tellLocked(notices []notice) {
 	for _, n := range notices {
 		if sess := s.sessions[n.session]; sess != nil {
-			s.wg.Go(func() { sess.notify(n.id, n.reason) })
+			sess.aside(func() { sess.notify(n.id, n.reason) })
 		}
 	}
 }
@@ -272,7 +273,7 @@ func (s *session) goodbyes(notices []notice) {
 	var wg sync.WaitGroup
 	for _, n := range notices {
 		if n.session == s.id {
-			wg.Go(func() { s.beginNotice(ctx, n.id, n.reason)() })
+			wg.Go(func() { s.noted(func() { s.beginNotice(ctx, n.id, n.reason)() }) })
 		}
 	}
 	wg.Wait()

@@ -137,7 +137,11 @@ func (s *session) offerOnControl(ctx context.Context, l *link, w *wish, rpc *mux
 
 	asked, cancel := context.WithCancel(ctx)
 	answers := make(chan error, 1)
-	l.srv.wg.Go(func() { answers <- w.askOnControl(asked, rpc, offer) })
+	target.spawn(func() {
+		err := error(control.PeerGone.With("the callee is gone"))
+		defer func() { answers <- err }()
+		err = w.askOnControl(asked, rpc, offer)
+	})
 	defer cancel()
 	coming := o.accepted
 	if !w.none() {

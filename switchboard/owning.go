@@ -8,6 +8,8 @@ import (
 	"github.com/cad2f06c/switchboard/names"
 )
 
+var errTenantFull = control.Quota.With("too many names in this tenant")
+
 // change runs one step of the registry, and tells who watches.
 func (s *session) change(step func(*names.Registry) ([]names.Change, error)) error {
 	srv := s.srv
@@ -38,6 +40,7 @@ func (s *session) claim(a control.ClaimArgs) (control.ClaimResult, error) {
 		return changes, err
 	})
 	if err != nil {
+		s.srv.over.claim(err)
 		s.failedClaim(a.Name, err)
 		return control.ClaimResult{}, err
 	}
@@ -63,7 +66,7 @@ func (s *session) claimableLocked(text string) (names.Name, error) {
 		return "", errNoOwn
 	}
 	if _, owned := s.srv.registry.Get(n); !owned && s.srv.owned[o.Tenant] >= s.srv.limits.NamesPerTenant {
-		return "", control.Quota.With("too many names in this tenant")
+		return "", errTenantFull
 	}
 	return n, nil
 }

@@ -41,6 +41,20 @@ func (s *session) spawn(f func()) {
 	})
 }
 
+// aside is spawn for what ends a session or a channel, or tells of the end: a panic
+// of it is noted and ends nothing more, for the end of the session comes by here.
+func (s *session) aside(f func()) { s.srv.wg.Go(func() { s.noted(f) }) }
+
+// noted runs f, whose panic is noted.
+func (s *session) noted(f func()) {
+	defer func() {
+		if v := recover(); v != nil {
+			s.srv.failed(v, s.place.source(), s.log)
+		}
+	}()
+	f()
+}
+
 // failed notes a panic that was recovered. If that has left the books locked,
 // nothing can go on, and it panics again.
 func (s *Server) failed(v any, src source, log *slog.Logger) {

@@ -1,14 +1,15 @@
 package switchboard
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"strings"
 	"time"
 
+	"github.com/cad2f06c/switchboard/internal/peersfile"
 	"github.com/cad2f06c/switchboard/internal/policy"
 	"github.com/cad2f06c/switchboard/shs"
 )
@@ -115,16 +116,16 @@ func (p *Policy) readRevoked(cfg PolicyConfig) error {
 }
 
 // readOwned reads a file which must belong to the caller or root and be writable
-// by nobody else, else ErrUnsafePath.
+// by nobody else, and may not be a symbolic link, else ErrUnsafePath.
 func readOwned(path string, read func(io.Reader) error) error {
-	if err := checkOwned(path, 0); err != nil {
-		return err
+	text, err := peersfile.Read(path)
+	if errors.Is(err, peersfile.ErrUnsafe) {
+		return fmt.Errorf("%w: %w", ErrUnsafePath, err)
 	}
-	f, err := os.Open(path)
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(read(f), f.Close()); err != nil {
+	if err := read(bytes.NewReader(text)); err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	return nil

@@ -20,6 +20,7 @@ type Quota struct {
 	NetOpenRate int // the same over TCP
 	OpenBurst   int // lanes opened at once
 	Held        int // bytes held for the sessions of one key
+	ByteRate    int // bytes per second sent over the relay by one key
 }
 
 // Rate is at most N in Per.
@@ -33,6 +34,7 @@ func (l *Limits) quota(level policy.Level) Quota {
 	trusted := Quota{
 		Lanes: l.Lanes, CallRate: l.CallRate, CallBurst: l.CallBurst,
 		OpenRate: l.OpenRate, NetOpenRate: l.OpenRate, OpenBurst: l.OpenBurst, Held: l.Held,
+		ByteRate: l.ByteRate,
 	}
 	switch level {
 	case policy.Trusted:
@@ -42,22 +44,22 @@ func (l *Limits) quota(level policy.Level) Quota {
 		over.Lanes, over.Held = 16*trusted.Lanes, 8*trusted.Held
 		return l.Verified.over(over)
 	case policy.Basic:
-		return l.Basic.over(basic())
+		return l.Basic.over(l.basic())
 	}
-	half := basic()
+	half := l.basic()
 	for _, n := range half.fields() {
-		*n /= 2
+		*n = (*n + 1) / 2
 	}
 	return l.Untrusted.over(half)
 }
 
 // basic is the quota of the level basic; untrusted has half of it.
-func basic() Quota {
-	return Quota{Lanes: 64, CallRate: 100, CallBurst: 200, OpenRate: 2000, NetOpenRate: 100, OpenBurst: 512, Held: 16 << 20}
+func (l *Limits) basic() Quota {
+	return Quota{ByteRate: l.ByteRate, Lanes: 64, CallRate: 100, CallBurst: 200, OpenRate: 2000, NetOpenRate: 100, OpenBurst: 512, Held: 16 << 20}
 }
 
 func (q *Quota) fields() []*int {
-	return []*int{&q.Lanes, &q.CallRate, &q.CallBurst, &q.OpenRate, &q.NetOpenRate, &q.OpenBurst, &q.Held}
+	return []*int{&q.Lanes, &q.CallRate, &q.CallBurst, &q.OpenRate, &q.NetOpenRate, &q.OpenBurst, &q.Held, &q.ByteRate}
 }
 
 // over is q with what it leaves open taken from below.
@@ -86,6 +88,7 @@ type keyBooks struct {
 	graded   bool // what follows is of its level
 	level    policy.Level
 	budget   *mux.Budget // bytes held for them
+	pace     *mux.Pace   // of bytes that they send
 	calls    policy.Bucket
 	rate     policy.Rate               // of connect, if the key has one of its own
 	methods  map[string]*policy.Bucket // of methods with a rate
@@ -93,8 +96,7 @@ type keyBooks struct {
 	meter    *meter                    // nil until its first call
 }
 
-// gradeLocked gives a key the quota that rights say. Sessions keep the budget
-// that they have begun with.
+// gradeLocked gives a key the quota that rights say.
 func (b *books) gradeLocked(k *keyBooks, r *rights) {
 	level, rate := r.level(), r.grant.Rate()
 	if k.graded && k.level == level && k.rate == rate {
@@ -109,8 +111,20 @@ func (b *books) gradeLocked(k *keyBooks, r *rights) {
 	}
 	q := b.limits.quota(level)
 	k.graded, k.level = true, level
-	k.budget = mux.NewBudget(q.Held)
+	if k.budget == nil {
+		k.budget, k.pace = mux.NewBudget(q.Held), new(mux.Pace)
+	}
+	k.pace.SetRate(q.ByteRate)
+	k.budget.SetLimit(q.Held) // of sessions that run, too
 	k.calls = policy.Bucket{PerSecond: float64(q.CallRate), Burst: float64(q.CallBurst)}
+}
+
+// fitLocked gives a yamux session the quota of its level. Lanes that are there stay.
+func (s *session) fitLocked() {
+	if s.mux != nil {
+		q := s.srv.limits.quota(s.rights.Load().level())
+		s.mux.SetLimits(q.Lanes, q.opens(s.transport))
+	}
 }
 
 // method is the bucket of a method that has a rate; nil if it has none.
@@ -160,10 +174,12 @@ func (b *books) spend(key shs.PublicKey, method string, now time.Time) error {
 	k := b.keys[key]
 	b.meterLocked(key, k, method, now)
 	if ok, retry := k.calls.Take(now, 1); !ok {
+		b.over.count(overCallRate)
 		return tooOften("too many calls", retry)
 	}
 	if bucket := b.method(k, method); bucket != nil {
 		if ok, retry := bucket.Take(now, 1); !ok {
+			b.over.count(overMethodRate)
 			return tooOften("too many calls of "+method, retry)
 		}
 	}

@@ -92,7 +92,8 @@ func (s *Server) redeemCall(ctx context.Context, invite shs.PublicKey, p muxrpc.
 	if err := control.Decode(req.Args, &a); err != nil {
 		return key, err
 	}
-	if ok, retry := s.turns.take(time.Now(), from); !ok {
+	if ok, retry := s.turns.take(time.Now(), from, s.limits.RedeemRate); !ok {
+		s.over.count(overRedeems)
 		return key, tooOften("too many invites redeemed from here", retry)
 	}
 	if err := checkKey(a.Key); err != nil {
@@ -129,7 +130,7 @@ func (s *Server) redeem(ctx context.Context, invite, key shs.PublicKey) error {
 
 // Redeems of one source (PROTOCOL.md §14).
 const (
-	redeemsPerMinute = 5
+	redeemsPerMinute = 5 // unless set
 	maxRedeemers     = 1024
 )
 
@@ -140,13 +141,13 @@ type redeems struct {
 	of map[source]*policy.Bucket
 }
 
-func (r *redeems) take(now time.Time, from source) (ok bool, retry time.Duration) {
+func (r *redeems) take(now time.Time, from source, perMinute int) (ok bool, retry time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	b := r.of[from]
 	if b == nil {
 		if len(r.of) >= maxRedeemers {
-			r.sweepLocked(now)
+			r.sweepLocked(now, perMinute)
 		}
 		if len(r.of) >= maxRedeemers {
 			return false, time.Minute
@@ -154,7 +155,7 @@ func (r *redeems) take(now time.Time, from source) (ok bool, retry time.Duration
 		if r.of == nil {
 			r.of = make(map[source]*policy.Bucket)
 		}
-		made := policy.Rate{N: redeemsPerMinute, Seconds: 60}.Bucket()
+		made := policy.Rate{N: perMinute, Seconds: 60}.Bucket()
 		b = &made
 		r.of[from] = b
 	}
@@ -162,10 +163,10 @@ func (r *redeems) take(now time.Time, from source) (ok bool, retry time.Duration
 }
 
 // sweepLocked forgets sources that have redeemed nothing for long.
-func (r *redeems) sweepLocked(now time.Time) {
+func (r *redeems) sweepLocked(now time.Time, perMinute int) {
 	for from, b := range r.of {
 		full := *b
-		if ok, _ := full.Take(now, redeemsPerMinute); ok {
+		if ok, _ := full.Take(now, perMinute); ok {
 			delete(r.of, from)
 		}
 	}

@@ -26,6 +26,7 @@ type inviting struct {
 	t     *testing.T
 	local *switchboard.Local
 	files peersfile.Files
+	srv   *switchboard.Server
 }
 
 func newInviting(t *testing.T) *inviting {
@@ -33,7 +34,7 @@ func newInviting(t *testing.T) *inviting {
 	must(t, os.WriteFile(path, []byte("# list\n"), 0o600))
 	srv, err := switchboard.New(switchboard.Config{Key: seeded(0), Peers: &switchboard.PeerFiles{Authorized: path}})
 	must(t, err)
-	in := &inviting{t, switchboard.NewLocal(), peersfile.Beside(path)}
+	in := &inviting{t, switchboard.NewLocal(), peersfile.Beside(path), srv}
 	ctx, stop := context.WithCancel(t.Context())
 	over := make(chan error, 1)
 	go func() { over <- srv.Serve(ctx, in.local) }()
@@ -135,6 +136,9 @@ func TestRedeemRate(t *testing.T) {
 	left, err := in.files.ReadInvites(time.Now())
 	if err != nil || len(left) != 1 {
 		t.Errorf("%d invites are left, %v", len(left), err)
+	}
+	if over := in.srv.Stats().Over; over["redeem_rate"] != 1 {
+		t.Errorf("counted %v", over)
 	}
 }
 

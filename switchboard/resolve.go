@@ -26,10 +26,13 @@ type found struct {
 // and looks again: a burst of calls is served, a callee that does not answer
 // costs its callers their time and then busy.
 func (s *session) reserve(ctx context.Context, c call) (*session, found, error) {
-	for {
+	for waits := false; ; waits = true {
 		target, f, free, err := s.tryReserve(c)
 		if err != nil || target != nil {
 			return target, f, err
+		}
+		if !waits {
+			s.srv.over.count(overOffers)
 		}
 		select {
 		case <-free:

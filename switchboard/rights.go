@@ -46,6 +46,7 @@ func (s *session) beginRightsLocked() {
 	}
 	s.rights.Store(r)
 	s.srv.gradeLocked(s.srv.keys[s.key], r)
+	s.fitLocked()
 }
 
 // may is the one way from rights to a decision.

@@ -128,6 +128,7 @@ func (s *Server) Serve(ctx context.Context, lns ...net.Listener) error {
 	loops.Go(func() { s.expireMoved(accepting) })
 	loops.Go(func() { s.adm.report(accepting) })
 	loops.Go(func() { s.expireRules(accepting) })
+	loops.Go(func() { s.resetStalled(accepting) })
 	s.finishInvites(accepting)
 	for i, ln := range lns {
 		loops.Go(func() {
@@ -222,6 +223,7 @@ func (s *Server) login(v *visit, raw net.Conn) (conn *shs.Conn, err error) {
 		if err != nil && !admitted.IsZero() { // message 4 was not taken
 			s.books.leave(admitted)
 		}
+		s.over.login(err)
 		v.settle(err)
 	}()
 	enter := func(key shs.PublicKey, refused error) error {

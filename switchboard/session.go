@@ -156,6 +156,8 @@ func (s *session) run() {
 	} else {
 		s.conn.Abort()
 	}
+	s.srv.over.n[overCalls].Add(int64(s.calls.Refused()))
+	s.srv.over.end(err)
 	s.logEnd(err)
 }
 
@@ -183,7 +185,7 @@ func (s *session) kill(cause error) {
 		reason = reasonStop
 	}
 	for _, l := range s.openLinks() {
-		s.srv.wg.Go(func() { l.end(reason, s, cause) })
+		s.aside(func() { l.end(reason, s, cause) })
 	}
 }
 
@@ -242,13 +244,18 @@ func (s *session) serveMux() error {
 			Pings:   mux.Rate{PerSecond: l.PingRate, Burst: l.PingBurst},
 			Updates: mux.Rate{PerSecond: l.UpdateRate, Burst: l.UpdateRate},
 		},
-		KeepAlive:    keepAlive,
-		WriteTimeout: writeTimeout,
+		Window:       uint32(l.Window),
+		KeepAlive:    l.KeepAlive,
+		DeadAfter:    l.DeadAfter,
+		WriteTimeout: l.WriteTimeout,
+		Pace:         s.srv.pace(s.key),
 		Handle:       s.startLane,
+		Excess:       &s.srv.over.mux,
 		Log:          s.log,
 	})
 	s.srv.mu.Lock()
 	s.mux = m
+	s.fitLocked() // the rules may have changed since
 	s.srv.mu.Unlock()
 	stop := context.AfterFunc(s.ctx, func() {
 		if cause := context.Cause(s.ctx); errors.Is(cause, control.ShuttingDown) {

@@ -207,7 +207,7 @@ func (s *Server) breakLocked() {
 		}
 	}
 	for _, l := range over {
-		s.wg.Go(func() { l.end(reasonRevoked, nil, errNoTalk) })
+		l.caller.aside(func() { l.end(reasonRevoked, nil, errNoTalk) })
 	}
 }
 
@@ -266,10 +266,10 @@ func (s *session) revokeKey(notices []notice) {
 		return
 	}
 	for _, l := range s.openLinks() {
-		s.srv.wg.Go(func() { l.end(reasonGone, s, errRevoked) })
+		s.aside(func() { l.end(reasonGone, s, errRevoked) })
 	}
-	s.srv.wg.Go(func() {
+	s.aside(func() {
+		defer s.kill(errRevoked)
 		s.goodbyes(notices)
-		s.kill(errRevoked)
 	})
 }

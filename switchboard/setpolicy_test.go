@@ -205,10 +205,16 @@ func TestPolicyMistakes(t *testing.T) {
 	open := filepath.Join(dir, "open")
 	must(t, os.WriteFile(open, nil, 0o600))
 	must(t, os.Chmod(open, 0o666))
+	link := filepath.Join(dir, "link")
+	must(t, os.WriteFile(filepath.Join(dir, "good"), nil, 0o600))
+	must(t, os.Symlink("good", link))
 	for want, cfg := range map[string]switchboard.PolicyConfig{
 		"bad: line 2: ":        {PeersFile: bad},
 		"revoked: ":            {RevokedFile: dir + "/bad"},
 		"others may write":     {PeersFile: open},
+		"a symbolic link":      {PeersFile: link},
+		"it is a symbolic":     {RevokedFile: link},
+		"not a regular file":   {PeersFile: dir},
 		"no such file":         {PeersFile: dir + "/none"},
 		`level "high"`:         {Listed: "high"},
 		`level "low"`:          {Local: "low"},
@@ -278,7 +284,8 @@ func TestQuotaOfLevel(t *testing.T) {
 			m := h.mux(n)
 			for i := range want + 1 {
 				p := h.open(m)
-				p.send(0x02, 1, request("ping", "async", ""))
+				// The reset may be there before it.
+				_ = muxrpc.WritePacket(p.lane, muxrpc.Packet{Flags: 0x02, Req: 1, Body: []byte(request("ping", "async", ""))})
 				got, err := muxrpc.ReadPacket(p.lane, control.MaxPeerBody)
 				if (err == nil) != (i < want) {
 					t.Errorf("key %d, lane %d: %s, %v", n, i+1, got.Body, err)
@@ -312,6 +319,61 @@ func TestQuotaOfLevel(t *testing.T) {
 		if got := a.call("names.claim", `{"name":"n4"}`); !strings.HasPrefix(got, "02 ") {
 			t.Errorf("after a release: %s", got)
 		}
+	})
+}
+
+// TestQuotaFollowsLevel: a session that runs gets the quota of its new level with
+// the policy, not with its next login. What it has stays.
+func TestQuotaFollowsLevel(t *testing.T) {
+	limits := switchboard.Limits{Basic: switchboard.Quota{Lanes: 3, Held: 300 << 10, NetOpenRate: 1}, Lanes: 5}
+	bubble(t, limits, func(t *testing.T, h *host) {
+		must(t, h.srv.SetPolicy(rules(`@1 level=trusted`, `@2 level=trusted`)))
+		m := h.mux(1)
+		opens := func() bool {
+			p := h.open(m)
+			err := muxrpc.WritePacket(p.lane, muxrpc.Packet{Flags: 0x02, Req: 1, Body: []byte(request("ping", "async", ""))})
+			if err == nil { // the reset may be there already
+				_, err = muxrpc.ReadPacket(p.lane, control.MaxPeerBody)
+			}
+			return err == nil
+		}
+		for i := range 4 {
+			if !opens() {
+				t.Fatalf("trusted: lane %d is reset", i+1)
+			}
+		}
+		must(t, h.srv.SetPolicy(rules(`@1 level=basic`, `@2 level=trusted`)))
+		if opens() {
+			t.Error("basic: a fifth lane is taken, with 3 allowed")
+		}
+		if m.NumStreams() != 4 {
+			t.Errorf("%d lanes are left of 4", m.NumStreams())
+		}
+		must(t, h.srv.SetPolicy(rules(`@1 level=trusted`, `@2 level=trusted`)))
+		if !opens() || opens() {
+			t.Error("trusted again: want the fifth lane, and no sixth")
+		}
+		m.Close()
+	})
+}
+
+// TestBudgetFollowsLevel: what may be held for a key that is demoted is less at
+// once, in sessions that run.
+func TestBudgetFollowsLevel(t *testing.T) {
+	limits := switchboard.Limits{Basic: switchboard.Quota{Held: 300 << 10}}
+	bubble(t, limits, func(t *testing.T, h *host) {
+		must(t, h.srv.SetPolicy(rules(`@1 level=trusted`, `@2 level=trusted`)))
+		a, b := h.asker(1), h.asker(2)
+		b.call("names.claim", `{"name":"sink"}`)
+		must(t, h.srv.SetPolicy(rules(`@1 level=trusted`, `@2 level=basic`)))
+		if got := h.srv.BudgetOf(seeded(2).Public()); got != 300<<10 {
+			t.Errorf("the key may hold %d bytes, want the %d of basic", got, 300<<10)
+		}
+		if got := h.srv.BudgetOf(seeded(1).Public()); got != 64<<20 {
+			t.Errorf("the other key may hold %d bytes, want 64 MiB", got)
+		}
+		a.m.Close()
+		b.m.Close()
 	})
 }
 

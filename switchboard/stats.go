@@ -26,7 +26,7 @@ func (s *Server) Stats() Stats {
 		UptimeMS: time.Since(s.started).Milliseconds(),
 		Policy:   rules.policy.ID(), Keys: rules.source.Keys(),
 		Logins: c.logins.Load(), Opened: c.opened.Load(), Moved: c.moved.Load(), Bytes: c.bytes.Load(), Calls: c.calls.Load(),
-		Refused: c.byCode(), Admission: adm.Counts, Sources: adm.Sources, Barred: adm.Barred,
+		Refused: c.byCode(), Over: s.over.counts(), Admission: adm.Counts, Sources: adm.Sources, Barred: adm.Barred,
 		HalfOpen: map[string]int{"net": adm.HalfOpenNet, "unix": adm.HalfOpenUnix, "admin": adm.HalfOpenAdmin, "local": adm.HalfOpenLocal},
 		Limits:   s.cfg.Limits.shown(),
 	}
@@ -45,6 +45,11 @@ func (s *Server) statsLocked(st *Stats) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	st.Sessions, st.Watches, st.Relayed, st.Direct = len(s.sessions), len(s.watches), 0, len(s.moved.channels)
+	for _, sess := range s.sessions {
+		if n := sess.calls.Refused(); n > 0 {
+			st.Over[overCalls.String()] += int64(n)
+		}
+	}
 	for _, n := range s.owned {
 		st.Names += n
 	}

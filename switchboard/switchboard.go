@@ -34,6 +34,7 @@ import (
 	"time"
 
 	"github.com/cad2f06c/switchboard/channel"
+	"github.com/cad2f06c/switchboard/internal/control"
 	"github.com/cad2f06c/switchboard/shs"
 )
 
@@ -113,6 +114,16 @@ type Limits struct {
 	PingBurst       int // pings at once [16]; likewise
 	UpdateRate      int // window updates by a session per second, and at once [20000]; likewise
 	Held            int // bytes of memory that wait for the sessions of one key to take them, or were sent by it and not yet taken [64 MiB]; over it its fullest lane is reset
+	Window          int // bytes that a peer may send ahead on a yamux lane [256 KiB], from that to 1 MiB; more ends the session
+	Attempts        int // pending at direct links, of one caller's key [16]; over it busy
+	RedeemRate      int // invites redeemed from one source per minute [5]; over it rate_limited
+	ByteRate        int // bytes per second that the sessions of one key may send over the relay [no bound]; over it they wait
+
+	KeepAlive    time.Duration // silence on a yamux session after which its peer is pinged [17 s]
+	DeadAfter    time.Duration // silence after which it ends [45 s]
+	WriteTimeout time.Duration // for a peer to take a piece of what is written [10 s]; over it its session ends
+	OpenTimeout  time.Duration // for a connect to be answered, if it does not say [10 s]; over it timeout
+	ChannelStall time.Duration // how long bytes of a relayed channel may wait while none moves [no bound]; over it reset, quota
 
 	// NameHold is how long a name whose session has ended, and that nobody waits
 	// for, may be claimed by the same key alone; another's claim is name_taken. 0,
@@ -138,7 +149,8 @@ const (
 	firstPacketTimeout = 10 * time.Second
 	writeTimeout       = 10 * time.Second
 	keepAlive          = 17 * time.Second // a little after the peers': then their pings serve both sides
-	lingerTimeout      = 5 * time.Second  // for a peer to end a lane that we have ended
+	deadAfter          = 45 * time.Second
+	lingerTimeout      = 5 * time.Second // for a peer to end a lane that we have ended
 	goodbyeTimeout     = time.Second
 	noticeTimeout      = 2 * time.Second        // for a peer to take a channel.close
 	revokeTimeout      = 500 * time.Millisecond // for a revoked peer to hear of its moved channels
@@ -174,9 +186,21 @@ func (l Limits) withDefaults() Limits {
 		{&l.CallRate, 2000}, {&l.CallBurst, 4000}, {&l.LaneBacklog, 64},
 		{&l.OpenRate, 2000}, {&l.OpenBurst, 512}, {&l.ResetRate, 500}, {&l.ResetBurst, 1024},
 		{&l.PingRate, 4}, {&l.PingBurst, 16}, {&l.UpdateRate, 20_000}, {&l.Held, 64 << 20},
+		{&l.Window, 256 << 10}, {&l.Attempts, 16}, {&l.RedeemRate, redeemsPerMinute},
 	} {
 		if *f.p == 0 {
 			*f.p = f.n
+		}
+	}
+	for _, f := range []struct {
+		p *time.Duration
+		d time.Duration
+	}{
+		{&l.KeepAlive, keepAlive}, {&l.DeadAfter, deadAfter}, {&l.WriteTimeout, writeTimeout},
+		{&l.OpenTimeout, control.DefaultTimeoutMS * time.Millisecond},
+	} {
+		if *f.p == 0 {
+			*f.p = f.d
 		}
 	}
 	return l

@@ -89,6 +89,7 @@ func (s *session) passPair(target *session, id channel.ID) (int, error) {
 		return 0, mux.ErrNoFiles
 	}
 	if !s.srv.unnamed.take([2]*session{s, target}, id, time.Now()) {
+		s.srv.over.count(overPassed)
 		return 0, errUnnamed
 	}
 	pair, err := socketPair()
@@ -104,7 +105,7 @@ func (s *session) passPair(target *session, id channel.ID) (int, error) {
 	if err != nil {
 		return 0, err // the caller has one that nobody names
 	}
-	s.srv.wg.Go(func() {
+	target.spawn(func() {
 		target.callFD(m[1], id, theirs)
 		s.srv.unnamed.named(target, id)
 	})

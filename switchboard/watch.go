@@ -67,6 +67,7 @@ func (s *session) watch(c *muxrpc.Call) {
 	case srv.stopping || s.leaving: // the stop has told its watches already
 		err = control.ShuttingDown
 	case s.watches >= srv.limits.Watches:
+		srv.over.count(overWatches)
 		err = control.Quota.With("too many watches on this session")
 	default:
 		s.watches++
@@ -165,6 +166,7 @@ func (w *watch) next() (told, *beginning, error) {
 		now := time.Now()
 		w.lags = append(w.lags, now)
 		if n := len(w.lags); n >= maxLags && now.Sub(w.lags[n-maxLags]) < lagWindow {
+			w.sess.srv.over.count(overLags)
 			return told{}, nil, control.Quota.With("the watch lagged three times in a minute")
 		}
 		w.lags = w.lags[max(0, len(w.lags)-maxLags):]
@@ -191,6 +193,7 @@ func (w *watch) pushLocked(ev told) {
 	l := &w.sess.srv.limits
 	if len(w.queue) >= l.WatchEvents || w.bytes+ev.size > l.WatchBytes {
 		w.queue, w.bytes, w.lagged = nil, 0, true
+		w.sess.srv.over.count(overWatchQueue)
 	} else {
 		w.queue = append(w.queue, ev)
 		w.bytes += ev.size

@@ -64,6 +64,7 @@ type Stats struct {
 	Held      int64            `json:"held"`
 	Calls     uint64           `json:"calls"`
 	Refused   map[string]int64 `json:"refused"`
+	Over      map[string]int64 `json:"over"` // how often each limit was met, by its name
 	Admission map[string]int64 `json:"admission"`
 	HalfOpen  map[string]int   `json:"half_open"`
 	Sources   int              `json:"sources"`

@@ -68,7 +68,7 @@ var rules = []rule{
 		why:  "strangers build on the client: it must not draw in the server or its registry"},
 	{pkg: "cmd/switchboard", ours: []string{"cmd/internal/...", "switchboard", "shs", "internal/paths"}, modules: []string{cobra}, whole: true,
 		why: "flags, settings and wiring of the server"},
-	{pkg: "cmd/internal/daemon", ours: []string{"cmd/internal/...", "internal/audit/...", "switchboard", "shs", "internal/paths"},
+	{pkg: "cmd/internal/daemon", ours: []string{"cmd/internal/...", "internal/audit/...", "switchboard", "shs", "internal/paths", "internal/peersfile"},
 		modules: []string{cobra, pflag, toml, notify}, whole: true, why: "flags, settings and wiring of the server"},
 	{pkg: "cmd/sbctl", ours: []string{"cmd/internal/...", "client", "shs", "muxrpc", "internal/paths"}, modules: []string{cobra}, whole: true,
 		why: "the command line is a client like any other"},

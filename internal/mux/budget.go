@@ -14,7 +14,7 @@ import (
 // To stop reading instead could never end: two sessions would wait for each
 // other's window updates.
 type Budget struct {
-	limit int64
+	limit atomic.Int64
 	held  atomic.Int64
 	busy  atomic.Bool // relieve runs
 
@@ -24,8 +24,17 @@ type Budget struct {
 
 // NewBudget makes a Budget of so many bytes.
 func NewBudget(limit int) *Budget {
-	return &Budget{limit: int64(limit), sessions: make(map[*Session]struct{})}
+	b := &Budget{sessions: make(map[*Session]struct{})}
+	b.SetLimit(limit)
+	return b
 }
+
+// SetLimit changes the bound. If more is held now, streams are reset when the next
+// bytes are.
+func (b *Budget) SetLimit(limit int) { b.limit.Store(int64(limit)) }
+
+// Limit returns the bound of now.
+func (b *Budget) Limit() int { return int(b.limit.Load()) }
 
 // Held returns how many bytes are charged now: 0 when all sessions are idle.
 func (b *Budget) Held() int64 { return b.held.Load() }
@@ -42,7 +51,7 @@ func (b *Budget) leave(s *Session) {
 	delete(b.sessions, s)
 }
 
-func (b *Budget) over() bool { return b.held.Load() > b.limit }
+func (b *Budget) over() bool { return b.held.Load() > b.limit.Load() }
 
 // relieve resets streams until the bound is kept. The caller holds no lock.
 func (b *Budget) relieve() {
@@ -82,6 +91,7 @@ func (s *Session) relieve() bool {
 		return false
 	}
 	s.cfg.Log.Warn("stream reset for its memory", "in", fullest.charged)
+	s.cfg.Excess.Held.Add(1)
 	fullest.abortLocked(ErrHeld, ReasonQuota)
 	return true
 }

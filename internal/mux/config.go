@@ -26,6 +26,10 @@ type Config struct {
 	// one. Default: one of its own, of 64 MiB.
 	Budget *Budget
 
+	// Pace bounds the bytes per second of spliced streams. Sessions may share one.
+	// Default: no bound.
+	Pace *Pace
+
 	// Rates bound what the peer makes us do.
 	Rates Rates
 
@@ -51,6 +55,9 @@ type Config struct {
 	// What comes for another stream may then be seen up to 1 ms later.
 	Lead bool
 
+	// Excess counts what went over a limit. Default: one of its own.
+	Excess *Excess
+
 	// Log gets a warning for each stream that is reset for its memory. It may
 	// be called from several goroutines. Nil discards.
 	Log *slog.Logger
@@ -71,6 +78,12 @@ func (c Config) withDefaults() Config {
 	c.Rates = c.Rates.withDefaults()
 	if c.Budget == nil {
 		c.Budget = NewBudget(defaultMax)
+	}
+	if c.Pace == nil {
+		c.Pace = new(Pace)
+	}
+	if c.Excess == nil {
+		c.Excess = new(Excess)
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)

@@ -1,8 +1,10 @@
 package mux
 
 import (
+	"errors"
 	"fmt"
 	"math"
+	"sync/atomic"
 )
 
 // frameLocked handles a header.
@@ -47,10 +49,10 @@ func (s *Session) frameLocked(h header) error {
 
 // countLocked counts the frame against the Rates.
 func (s *Session) countLocked(st *Stream, h header) error {
-	r, c := &s.cfg.Rates, &s.counts
-	flood := ""
+	r, c, x := &s.cfg.Rates, &s.counts, s.cfg.Excess
+	flood, met := "", (*atomic.Int64)(nil)
 	if h.has(flagSYN) && c.opens.open() {
-		flood = "opens that are reset at once"
+		flood, met = "opens that are reset at once", &x.Early
 	}
 	switch {
 	case h.has(flagRST):
@@ -58,23 +60,24 @@ func (s *Session) countLocked(st *Stream, h header) error {
 			c.opens.early++
 		}
 		if !c.resets.take(r.Resets, s.heard) {
-			flood = "resets"
+			flood, met = "resets", &x.Resets
 		}
 	case h.has(flagSYN): // bounded by the backlog, and by Accept
 	case h.typ == typeData && h.length > 0:
 	case h.typ == typeData && h.flags == 0:
 		if !c.empty.take(r.Empty, s.heard) {
-			flood = "empty data frames"
+			flood, met = "empty data frames", &x.Empty
 		}
 	case h.has(flagACK) && h.length == 0 && st != nil && st.unacked, h.has(flagFIN) && st != nil && !st.recvDone: // once a stream
 	default:
 		if !c.updates.take(r.Updates, s.heard) {
-			flood = "window updates"
+			flood, met = "window updates", &x.Updates
 		}
 	}
 	if flood == "" {
 		return nil
 	}
+	met.Add(1)
 	return fmt.Errorf("%w: too many %s", ErrFlood, flood)
 }
 
@@ -107,6 +110,9 @@ func (s *Session) findLocked(h header) (*Stream, error) {
 		return nil, fmt.Errorf("%w: peer opened stream %d of our side", ErrProtocol, h.id)
 	case h.has(flagSYN):
 		if err := s.used.add(h.id); err != nil {
+			if errors.Is(err, ErrFlood) {
+				s.cfg.Excess.Gaps.Add(1)
+			}
 			return nil, err
 		}
 		return s.incomingLocked(h)
@@ -123,9 +129,22 @@ func (s *Session) incomingLocked(h header) (*Stream, error) {
 	if h.has(flagRST) {
 		return nil, nil // opened and given up in one frame
 	}
-	if s.awayDue || s.awaySent || len(s.streams) >= s.cfg.MaxStreams || len(s.backlog) >= s.cfg.Backlog {
+	away, full := s.awayDue || s.awaySent, len(s.streams) >= s.cfg.MaxStreams
+	if away || full || len(s.backlog) >= s.cfg.Backlog {
 		s.due = true
-		return nil, s.resets.push(h.id)
+		x := s.cfg.Excess
+		switch {
+		case away: // no limit
+		case full:
+			x.Streams.Add(1)
+		default:
+			x.Backlog.Add(1)
+		}
+		err := s.resets.push(h.id)
+		if err != nil {
+			x.Unread.Add(1)
+		}
+		return nil, err
 	}
 	st := s.addLocked(h.id)
 	st.waiting, s.theirs = true, h.id
@@ -165,6 +184,7 @@ func (s *Session) beginDataLocked(st *Stream, h header) error {
 func (s *Session) pingLocked(h header) error {
 	if h.has(flagSYN) || h.length > s.pings || h.length == 0 {
 		if !s.counts.pings.take(s.cfg.Rates.Pings, s.heard) {
+			s.cfg.Excess.Pings.Add(1)
 			return fmt.Errorf("%w: too many pings", ErrFlood)
 		}
 	}
@@ -172,6 +192,7 @@ func (s *Session) pingLocked(h header) error {
 		return nil
 	}
 	if len(s.pongs) == maxPongs {
+		s.cfg.Excess.Unread.Add(1)
 		return fmt.Errorf("%w: %d pings wait for an answer", ErrFlood, maxPongs)
 	}
 	s.pongs = append(s.pongs, h.length)

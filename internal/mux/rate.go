@@ -44,6 +44,15 @@ func (r Rates) withDefaults() Rates {
 	return r
 }
 
+// SetLimits changes Config.MaxStreams and Rates.Opens of a session that runs; zero
+// values are the defaults. Streams that are there stay.
+func (s *Session) SetLimits(maxStreams int, opens Rate) {
+	c := Config{MaxStreams: maxStreams, Rates: Rates{Opens: opens}}.withDefaults()
+	s.mu.Lock()
+	defer s.mu.Unlock() // not unlock: the caller may hold locks that callbacks take
+	s.cfg.MaxStreams, s.cfg.Rates.Opens = c.MaxStreams, c.Rates.Opens
+}
+
 // bucket counts against a Rate.
 type bucket struct {
 	used float64 // of the burst

@@ -103,6 +103,7 @@ func (s *Session) overdue() error {
 	case s.lead.kicked:
 		return nil // the leader looks at that
 	case time.Since(s.heard) >= s.cfg.DeadAfter:
+		s.cfg.Excess.Silent.Add(1)
 		return ErrDead
 	}
 	return s.setDeadAt(s.heard)

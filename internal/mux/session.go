@@ -233,6 +233,7 @@ func (s *Session) handleLocked(reader bool) {
 			continue
 		case err == nil && wait > 0 && !s.turning:
 			s.turning = true
+			s.cfg.Excess.Opens.Add(1)
 			time.AfterFunc(wait, s.onTurn)
 		}
 		return

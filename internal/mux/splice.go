@@ -23,8 +23,9 @@ type Splice struct {
 	AB, BA atomic.Int64
 
 	a     *Stream
-	ended atomic.Int32 // directions
-	told  atomic.Bool  // Over was called: what it does may break the other stream
+	both  atomic.Pointer[[2]*Stream] // set when they are joined
+	ended atomic.Int32               // directions
+	told  atomic.Bool                // Over was called: what it does may break the other stream
 }
 
 // Join begins. From then on nobody else may use a or b but to reset them, and
@@ -39,6 +40,20 @@ func (j *Splice) Join(a, b *Stream) {
 	b.addCredit(toA - fromB)
 	a.move()
 	b.move()
+	j.both.Store(&[2]*Stream{a, b})
+}
+
+// Waiting reports whether there are bytes that cannot go on: what has come, or what a
+// peer could send if it had any window left.
+func (j *Splice) Waiting() bool {
+	both := j.both.Load()
+	return both != nil && (both[0].waits() || both[1].waits())
+}
+
+func (st *Stream) waits() bool {
+	st.s.mu.Lock()
+	defer st.s.mu.Unlock()
+	return st.out.n > 0 || st.recvWin == 0 && st.grant == 0 && !st.recvDone && !st.gotFIN
 }
 
 // enter makes st part of j. It returns how much may be sent to its peer, and
@@ -87,9 +102,13 @@ func (st *Stream) grantCreditLocked() {
 	if !st.ready || st.credit <= 0 || st.recvDone || st.rerr != nil || !st.used && st.recvWin >= initialWindow*3/4 {
 		return
 	}
+	n := st.s.cfg.Pace.piece(st.credit, int64(st.recvWin)+int64(st.grant))
+	if n <= 0 || st.grantLaterLocked() {
+		return
+	}
 	st.used = true
-	st.grant += uint32(st.credit)
-	st.credit = 0
+	st.grant += uint32(n)
+	st.credit -= n
 	st.s.scheduleLocked(st)
 }
 
@@ -124,6 +143,7 @@ func (st *Stream) move() {
 }
 
 func (st *Stream) count(n int) {
+	st.s.cfg.Pace.Spend(n)
 	if st == st.pair.a {
 		st.pair.AB.Add(int64(n))
 	} else {

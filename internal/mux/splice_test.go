@@ -162,11 +162,18 @@ func TestSpliceBreaks(t *testing.T) {
 }
 
 // TestSpliceBudget: what a peer does not take is held for it and charged to its
-// session's budget; over it the fullest stream goes, for quota.
+// session's budget; over it the fullest stream goes, for quota. The bound may change
+// while the session runs.
 func TestSpliceBudget(t *testing.T) {
+	for name, first := range map[string]int{"from the start": 300 << 10, "lowered": 64 << 20} {
+		t.Run(name, func(t *testing.T) { spliceBudget(t, mux.NewBudget(first), 300<<10) })
+	}
+}
+
+func spliceBudget(t *testing.T, budget *mux.Budget, limit int) {
 	synctest.Test(t, func(t *testing.T) {
-		budget := mux.NewBudget(300 << 10)
 		p := splice(t, mux.Config{Budget: budget, WriteTimeout: time.Hour, KeepAlive: -1, DeadAfter: -1})
+		budget.SetLimit(limit)
 		p.b.send(update(2, 8<<20)) // and reads nothing: its connection fills, then the splice
 		chunk := strings.Repeat("x", 64<<10)
 		synctest.Wait()

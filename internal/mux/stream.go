@@ -57,6 +57,7 @@ type Stream struct {
 	other  *Stream
 	direct bool  // what arrives goes to other
 	ready  bool  // credit is counted
+	paced  bool  // a timer will grant credit
 	used   bool  // its peer has sent much: credit is granted as it comes
 	credit int64 // window that other's peer granted, not yet passed on; negative: a debt
 
@@ -70,7 +71,7 @@ func (s *Session) addLocked(id uint32) *Stream {
 		s: s, id: id,
 		window: initialWindow, recvWin: initialWindow, sendWin: initialWindow,
 	}
-	if more := s.cfg.Window - initialWindow; more > 0 && s.widened+int(more) <= int(s.cfg.Budget.limit/2) {
+	if more := s.cfg.Window - initialWindow; more > 0 && s.widened+int(more) <= s.cfg.Budget.Limit()/2 {
 		s.widened += int(more)
 		st.window += more
 		st.grant = more // goes out with SYN or ACK

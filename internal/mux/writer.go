@@ -253,6 +253,7 @@ func (s *Session) leave() error {
 // endWrite gives the session the writer's error and closes the connection.
 func (s *Session) endWrite(err error) {
 	if errors.Is(err, os.ErrDeadlineExceeded) {
+		s.cfg.Excess.Stalled.Add(1)
 		err = ErrStalled
 	} else {
 		// The same end of the transport as the reader would see it, sooner.

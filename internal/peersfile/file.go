@@ -26,8 +26,10 @@ const (
 	lockStep = 10 * time.Millisecond
 )
 
-// read returns what a file holds, if nobody else can have written it.
-func read(path string) ([]byte, error) {
+// Read returns what a file holds, if nobody else can have written it: a regular
+// file, of the caller or root, writable by no other, and not a symbolic link; else
+// it is ErrUnsafe. What is looked at is the open file.
+func Read(path string) ([]byte, error) {
 	text, _, err := open(path)
 	return text, err
 }

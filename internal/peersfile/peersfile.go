@@ -57,7 +57,7 @@ func Beside(peers string) Files {
 
 // ReadPeers reads authorized_peers. That it is missing is fs.ErrNotExist.
 func (f Files) ReadPeers() ([]policy.Peer, error) {
-	text, err := read(f.Peers)
+	text, err := Read(f.Peers)
 	if err != nil {
 		return nil, err
 	}

@@ -58,6 +58,7 @@ func statsRows(s *client.Stats) [][2]string {
 		{"calls", fmt.Sprint(s.Calls)},
 	}
 	rows = append(rows, counted("errors", s.Refused)...)
+	rows = append(rows, counted("over limits", s.Over)...)
 	rows = append(rows, counted("connections", s.Admission)...)
 	rows = append(rows, [2]string{"sources", fmt.Sprintf("%d known, %d barred", s.Sources, s.Barred)})
 	if l := s.Audit; l != nil {

@@ -7,6 +7,7 @@ import (
 	"math"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/cad2f06c/switchboard/internal/audit"
 	"github.com/cad2f06c/switchboard/internal/audit/httpsink"
@@ -18,7 +19,10 @@ import (
 type AuditSettings struct {
 	Dir     *string // path; nil: "audit" beside the server's key; "": in memory alone
 	MaxFile int64   // bytes; 0: the library's default
-	Files   int     // 0: the library's default
+	Files   int     // 0: the library's default; likewise
+	Ring    int
+	Rate    int // negative: none
+	Flush   time.Duration
 	Sinks   []string
 }
 
@@ -50,6 +54,9 @@ func (s *AuditSettings) table(dir string) table {
 			return nil
 		}),
 		"files": readNumber(&s.Files, false),
+		"ring":  readNumber(&s.Ring, false),
+		"rate":  readNumber(&s.Rate, true),
+		"flush": readTime(&s.Flush, false),
 		"sinks": reader(func(value any) error {
 			list, err := readTexts(value, `a list of sinks, such as ["log", "file:/var/log/switchboard.jsonl", "https://example.org/in"]`)
 			if err != nil {
@@ -86,7 +93,8 @@ func openSink(text string, log *slog.Logger) (switchboard.AuditSink, error) {
 // openAudit opens the audit log. A directory that was asked for must be usable. The
 // default one may not be: then the records are in memory alone, and the log says so.
 func (p *plan) openAudit(key shs.PrivateKey, log *slog.Logger) (*switchboard.Audit, error) {
-	cfg := switchboard.AuditConfig{Key: key, MaxFile: p.audit.MaxFile, Files: p.audit.Files, Log: log}
+	cfg := switchboard.AuditConfig{Key: key, MaxFile: p.audit.MaxFile, Files: p.audit.Files,
+		Ring: p.audit.Ring, Rate: p.audit.Rate, Flush: p.audit.Flush, Log: log}
 	for _, text := range p.audit.Sinks {
 		sink, err := openSink(text, log)
 		if err != nil {

@@ -3,27 +3,23 @@ package daemon
 import (
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"path/filepath"
 	"strings"
 
 	"github.com/BurntSushi/toml"
 
+	"github.com/cad2f06c/switchboard/internal/peersfile"
 	"github.com/cad2f06c/switchboard/switchboard"
 )
 
 // maxConfig is the largest configuration file, in bytes.
 const maxConfig = 64 << 10
 
-// readConfig reads a configuration file of at most maxConfig bytes.
+// readConfig reads a configuration file of at most maxConfig bytes, if nobody else
+// can have written it.
 func readConfig(path string) (string, error) {
-	f, err := os.Open(path)
+	text, err := peersfile.Read(path)
 	if err != nil {
-		return "", err
-	}
-	text, err := io.ReadAll(io.LimitReader(f, maxConfig+1))
-	if err := errors.Join(err, f.Close()); err != nil {
 		return "", err
 	}
 	if len(text) > maxConfig {

@@ -121,7 +121,7 @@ func (w *fileWatch) run() {
 func digest(paths []string) string {
 	h := sha256.New()
 	for _, path := range paths {
-		fi, err := os.Stat(path)
+		fi, err := os.Lstat(path) // a link is refused, whatever it leads to
 		if err != nil {
 			fmt.Fprintf(h, "%q %v\n", path, err)
 			continue
