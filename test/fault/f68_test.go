@@ -122,8 +122,15 @@ func TestF68Loss(t *testing.T) {
 	}
 	w.rules()
 	for _, c := range all {
+		// One that has waited for 10 s may break yet, before its next packet is due.
+		before := c.states()
+		if !eventually(time.Minute, func() bool {
+			s := c.states()
+			return s[0].ReadErr != "" || s[1].ReadErr != "" || flowed(before, s, 100<<10)
+		}) {
+			t.Fatalf("neither on nor broken: before %+v, now %+v", before, c.states())
+		}
 		if s := c.states(); s[0].ReadErr == "" && s[1].ReadErr == "" {
-			c.flows(20*time.Second, 100<<10)
 			c.finishes()
 			continue
 		}

@@ -259,12 +259,14 @@ func (c two) moves(within time.Duration) {
 func (c two) flows(within time.Duration, more int64) {
 	c.t.Helper()
 	before := c.states()
-	if !eventually(within, func() bool {
-		now := c.states()
-		return now[0].Received >= before[0].Received+more && now[1].Received >= before[1].Received+more
-	}) {
+	if !eventually(within, func() bool { return flowed(before, c.states(), more) }) {
 		c.t.Fatalf("in %v not %d bytes each way: before %+v, now %+v", within, more, before, c.states())
 	}
+}
+
+// flowed reports whether both ends have received so many bytes since.
+func flowed(before, now [2]EndState, more int64) bool {
+	return now[0].Received >= before[0].Received+more && now[1].Received >= before[1].Received+more
 }
 
 // finishes ends both directions, and checks that every byte came.
