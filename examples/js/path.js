@@ -21,6 +21,7 @@ const LANE = 'lane'; const ENDED = 'ended on the lane'; const LINK = 'link'
 const COMMIT = 5_000 // ms: a caller that cannot write its mark gives the link up
 const MARK = 10_000 // ms: so does a callee that gets none
 const LINGER = 5_000 // ms that a closed channel waits for the other's mark
+const REASON = 50 // ms that the end of a way waits for the server's channel.close, which comes on another lane
 
 export class Path extends Duplex {
   kind = null // of the link, once the channel has moved
@@ -176,10 +177,10 @@ export class Path extends Duplex {
   #died (way, err) {
     if (way === this.#lane) {
       if (this.kind) return // we are through with it
-      return this.#moving ? this.#break('relay_lost', err) : this.destroy(err)
+      return this.#moving ? this.#lose('relay_lost', err) : this.destroy(err)
     }
     if (way !== this.#link) return
-    if (this.#moving && !this.#finished) this.#break('link_lost', err)
+    if (this.#moving && !this.#finished) this.#lose('link_lost', err)
     else this.#drop()
   }
 
@@ -189,6 +190,9 @@ export class Path extends Duplex {
     this.#link = null
     this.#wanted = false
   }
+
+  /** Breaks the channel, unless the server says why in a moment. */
+  #lose (code, cause) { setTimeout(() => this.#break(code, cause), REASON) }
 
   /** Resets the channel on both ways. */
   #break (code, cause) {
