@@ -11,22 +11,40 @@ import (
 // pieces are no way around it. Over the bound the fullest stream of the fullest
 // session is reset, for ErrHeld, until it is kept.
 //
+// A Budget may be a part of another: what it holds counts against both. Over the
+// bound of the whole it is the fullest part that loses a stream, in the same way.
+//
 // To stop reading instead could never end: two sessions would wait for each
 // other's window updates.
 type Budget struct {
+	whole *Budget // nil: it is no part
 	limit atomic.Int64
 	held  atomic.Int64
 	busy  atomic.Bool // relieve runs
 
-	mu       sync.Mutex
-	sessions map[*Session]struct{}
+	mu      sync.Mutex
+	holders map[holder]struct{} // sessions that live, or parts that have any
+}
+
+// holder is what a Budget is charged for: a Session, or a Budget that is a part.
+type holder interface {
+	holds() int64
+	// relieveFor resets the fullest stream, and reports whether there was one.
+	relieveFor(*Budget) bool
 }
 
 // NewBudget makes a Budget of so many bytes.
 func NewBudget(limit int) *Budget {
-	b := &Budget{sessions: make(map[*Session]struct{})}
+	b := &Budget{holders: make(map[holder]struct{})}
 	b.SetLimit(limit)
 	return b
+}
+
+// Part makes a Budget of so many bytes that is a part of b.
+func (b *Budget) Part(limit int) *Budget {
+	part := NewBudget(limit)
+	part.whole = b
+	return part
 }
 
 // SetLimit changes the bound. If more is held now, streams are reset when the next
@@ -39,46 +57,77 @@ func (b *Budget) Limit() int { return int(b.limit.Load()) }
 // Held returns how many bytes are charged now: 0 when all sessions are idle.
 func (b *Budget) Held() int64 { return b.held.Load() }
 
-func (b *Budget) enter(s *Session) {
+func (b *Budget) enter(h holder) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.sessions[s] = struct{}{}
+	if b.whole != nil && len(b.holders) == 0 {
+		b.whole.enter(b)
+	}
+	b.holders[h] = struct{}{}
 }
 
-func (b *Budget) leave(s *Session) {
+func (b *Budget) leave(h holder) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	delete(b.sessions, s)
+	delete(b.holders, h)
+	if b.whole != nil && len(b.holders) == 0 {
+		b.whole.leave(b)
+	}
 }
 
-func (b *Budget) over() bool { return b.held.Load() > b.limit.Load() }
+// charge adds n bytes, or takes them off.
+func (b *Budget) charge(n int64) {
+	for ; b != nil; b = b.whole {
+		b.held.Add(n)
+	}
+}
 
-// relieve resets streams until the bound is kept. The caller holds no lock.
+// over reports whether a bound is passed, its own or that of the whole.
+func (b *Budget) over() bool {
+	for ; b != nil; b = b.whole {
+		if b.passed() {
+			return true
+		}
+	}
+	return false
+}
+
+func (b *Budget) passed() bool { return b.held.Load() > b.limit.Load() }
+
+// relieve resets streams until the bounds are kept. The caller holds no lock.
 func (b *Budget) relieve() {
-	for b.over() && b.busy.CompareAndSwap(false, true) {
-		s := b.fullest()
-		freed := s != nil && s.relieve()
-		b.busy.Store(false)
-		if !freed {
-			return // what is held belongs to sessions that have ended
+	for ; b != nil; b = b.whole {
+		for b.passed() && b.busy.CompareAndSwap(false, true) {
+			freed := b.relieveFor(b)
+			b.busy.Store(false)
+			if !freed {
+				break // what is held belongs to sessions that have ended
+			}
 		}
 	}
 }
 
-func (b *Budget) fullest() *Session {
+func (b *Budget) holds() int64 { return b.held.Load() }
+
+func (b *Budget) relieveFor(passed *Budget) bool {
+	h := b.fullest()
+	return h != nil && h.relieveFor(passed)
+}
+
+func (b *Budget) fullest() (fullest holder) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	var fullest *Session
-	for s := range b.sessions {
-		if fullest == nil || s.held.Load() > fullest.held.Load() {
-			fullest = s
+	for h := range b.holders {
+		if fullest == nil || h.holds() > fullest.holds() {
+			fullest = h
 		}
 	}
 	return fullest
 }
 
-// relieve resets the stream that holds most, and reports whether there was one.
-func (s *Session) relieve() bool {
+func (s *Session) holds() int64 { return s.held.Load() }
+
+func (s *Session) relieveFor(passed *Budget) bool {
 	s.mu.Lock()
 	defer s.unlock()
 	var fullest *Stream
@@ -90,8 +139,12 @@ func (s *Session) relieve() bool {
 	if fullest == nil || fullest.charged == 0 {
 		return false
 	}
+	met := &s.cfg.Excess.Held
+	if passed != s.cfg.Budget {
+		met = &s.cfg.Excess.Whole
+	}
+	met.Add(1)
 	s.cfg.Log.Warn("stream reset for its memory", "in", fullest.charged)
-	s.cfg.Excess.Held.Add(1)
 	fullest.abortLocked(ErrHeld, ReasonQuota)
 	return true
 }
@@ -108,5 +161,5 @@ func (st *Stream) chargeLocked() {
 	}
 	st.charged = now
 	st.s.held.Add(int64(delta))
-	st.s.cfg.Budget.held.Add(int64(delta))
+	st.s.cfg.Budget.charge(int64(delta))
 }

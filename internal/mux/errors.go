@@ -13,7 +13,7 @@ var (
 	ErrReset = errors.New("mux: stream reset")
 
 	// ErrHeld is the ErrReset of a stream that was the fullest when its
-	// sessions held more bytes than their Budget.
+	// sessions held more bytes than their Budget, or its whole.
 	ErrHeld = fmt.Errorf("%w: too much unread data", ErrReset)
 
 	// ErrStreams is returned by Open at Config.MaxStreams, or when the ids of

@@ -8,6 +8,7 @@ type Excess struct {
 	Backlog atomic.Int64 // incoming streams reset at Config.Backlog
 	Opens   atomic.Int64 // waits for a turn in Rates.Opens
 	Held    atomic.Int64 // streams reset for the Budget
+	Whole   atomic.Int64 // streams reset for what the Budget is a part of
 	Silent  atomic.Int64 // sessions that ended with ErrDead
 	Stalled atomic.Int64 // sessions that ended with ErrStalled
 
