@@ -33,23 +33,31 @@ type Admission struct {
 	Reserve           int           // descriptors held for when there are no others [32, or an eighth of all]
 }
 
-// Bounds that depend on how many descriptors there are.
+// Bounds that depend on how many descriptors and how much memory there are.
 const (
 	wantedFiles = 65_536
 	maxSessions = 4096
 	spareFiles  = 64 // of a process that has no sessions
 	sessionCost = 3  // descriptors of a session: its connection, and passed sockets
+	maxHeld     = 1 << 30
+	heldShare   = 4 // of the memory
 )
 
 // fit fills in the fields of l that are zero and depend on how many descriptors
-// this process may have; 0 is unknown.
-func (l *Limits) fit(files int) {
+// and bytes of memory this process may have; 0 is unknown.
+func (l *Limits) fit(files int, memory int64) {
 	if files <= 0 {
 		files = wantedFiles
 	}
 	share := max(files/8, 1)
 	if l.Sessions == 0 {
 		l.Sessions = min(maxSessions, max((files-spareFiles)/sessionCost, share))
+	}
+	if l.HeldTotal == 0 {
+		l.HeldTotal = maxHeld
+		if memory > 0 {
+			l.HeldTotal = int(min(maxHeld, memory/heldShare))
+		}
 	}
 	a := &l.Admission
 	for _, f := range []struct {

@@ -17,6 +17,7 @@ import (
 type books struct {
 	limits Limits
 	over   excess
+	held   *mux.Budget // bytes held for all keys
 
 	mu       sync.Mutex
 	sessions map[uint64]*session
@@ -43,6 +44,7 @@ type books struct {
 
 func (b *books) init(l Limits, now time.Time) {
 	b.limits = l
+	b.held = mux.NewBudget(l.HeldTotal)
 	b.sessions = make(map[uint64]*session)
 	b.keys = make(map[shs.PublicKey]*keyBooks)
 	b.registry = names.New(names.Limits{NamesPerKey: l.NamesPerKey, WaitersPerName: l.WaitersPerName, Hold: l.NameHold}, now)

@@ -97,7 +97,7 @@ func (x *excess) counts() map[string]int64 {
 	}
 	m := &x.mux
 	for name, n := range map[string]*atomic.Int64{
-		"lanes": &m.Streams, "lane_backlog": &m.Backlog, "open_rate": &m.Opens, "held": &m.Held,
+		"lanes": &m.Streams, "lane_backlog": &m.Backlog, "open_rate": &m.Opens, "held": &m.Held, "held_total": &m.Whole,
 		"dead_after": &m.Silent, "write_timeout": &m.Stalled,
 		"reset_rate": &m.Resets, "ping_rate": &m.Pings, "update_rate": &m.Updates, "empty_frames": &m.Empty,
 		"early_resets": &m.Early, "unread": &m.Unread, "id_gaps": &m.Gaps,

@@ -149,6 +149,16 @@ func overs() []over {
 				wantAnswer(t, both[i%2].call("names.claim", `{"name":"n","replace":true}`), i == 4, "rate_limited")
 			}
 		}},
+		{"held", slowLimits(100<<10, 0), 1, func(t *testing.T, h *host) {
+			s := h.sink(h.asker(9), 1, 1)
+			s.fill(0, 200<<10)
+			close(s.tap.open)
+		}},
+		{"held_total", slowLimits(0, 100<<10), 1, func(t *testing.T, h *host) {
+			s := h.sink(h.asker(9), 1, 1)
+			s.fill(0, 200<<10)
+			close(s.tap.open)
+		}},
 		{"offers", switchboard.Limits{Offers: 1}, 1, func(t *testing.T, h *host) {
 			callee, caller := h.asker(1), h.asker(2)
 			callee.call("names.claim", `{"name":"n"}`)

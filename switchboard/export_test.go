@@ -13,11 +13,11 @@ import (
 func (s *Server) Leftovers() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	sessions, held := 0, int64(0)
+	sessions, held := 0, s.held.Held()
 	for _, k := range s.keys {
 		sessions += k.sessions
 		if k.budget != nil {
-			held += k.budget.Held()
+			held = max(held, k.budget.Held())
 		}
 	}
 	_, entries := s.registry.Snapshot(s.started)

@@ -87,7 +87,7 @@ type keyBooks struct {
 	sessions int
 	graded   bool // what follows is of its level
 	level    policy.Level
-	budget   *mux.Budget // bytes held for them
+	budget   *mux.Budget // bytes held for them; a part of books.held
 	pace     *mux.Pace   // of bytes that they send
 	calls    policy.Bucket
 	rate     policy.Rate               // of connect, if the key has one of its own
@@ -112,7 +112,7 @@ func (b *books) gradeLocked(k *keyBooks, r *rights) {
 	q := b.limits.quota(level)
 	k.graded, k.level = true, level
 	if k.budget == nil {
-		k.budget, k.pace = mux.NewBudget(q.Held), new(mux.Pace)
+		k.budget, k.pace = b.held.Part(q.Held), new(mux.Pace)
 	}
 	k.pace.SetRate(q.ByteRate)
 	k.budget.SetLimit(q.Held) // of sessions that run, too

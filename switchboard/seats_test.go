@@ -99,14 +99,20 @@ func TestFit(t *testing.T) {
 		{4, 1, 1, 1, 1},
 	} {
 		var l Limits
-		l.fit(tt.files)
+		l.fit(tt.files, 0)
 		if a := l.Admission; l.Sessions != tt.sessions || a.HalfOpenNet != tt.net || a.HalfOpenUnix != tt.unix || a.Reserve != tt.reserve || a.SessionsPerUID != tt.sessions {
 			t.Errorf("%d descriptors: %d sessions, %+v", tt.files, l.Sessions, a)
 		}
 	}
-	l := Limits{Sessions: 5, Admission: Admission{HalfOpenNet: 6, Reserve: 7, PenaltyAuth: -1}}
-	l.fit(64)
-	if l.Sessions != 5 || l.Admission.HalfOpenNet != 6 || l.Admission.Reserve != 7 || l.Admission.PenaltyAuth != -1 {
+	for memory, held := range map[int64]int{0: 1 << 30, 64 << 30: 1 << 30, 4 << 30: 1 << 30, 256 << 20: 64 << 20} {
+		var l Limits
+		if l.fit(0, memory); l.HeldTotal != held {
+			t.Errorf("of %d bytes of memory %d may be held, want %d", memory, l.HeldTotal, held)
+		}
+	}
+	l := Limits{Sessions: 5, HeldTotal: 8, Admission: Admission{HalfOpenNet: 6, Reserve: 7, PenaltyAuth: -1}}
+	l.fit(64, 1<<30)
+	if l.Sessions != 5 || l.HeldTotal != 8 || l.Admission.HalfOpenNet != 6 || l.Admission.Reserve != 7 || l.Admission.PenaltyAuth != -1 {
 		t.Errorf("what was set is %+v", l)
 	}
 }

@@ -12,7 +12,7 @@ import (
 // defaults are the bounds of a server that has descriptors enough.
 func defaults() *Admission {
 	var l Limits
-	l.fit(wantedFiles)
+	l.fit(wantedFiles, 0)
 	return &l.Admission
 }
 

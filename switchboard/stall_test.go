@@ -1,7 +1,6 @@
 package switchboard_test
 
 import (
-	"errors"
 	"io"
 	"testing"
 	"testing/synctest"
@@ -43,7 +42,7 @@ func TestChannelStall(t *testing.T) {
 			synctest.Wait()
 			select {
 			case err := <-broke:
-				if reset, ok := errors.AsType[*mux.ResetError](err); bound == 0 || !ok || reset.Reason != mux.ReasonQuota {
+				if bound == 0 || !isReset(err, mux.ReasonQuota) {
 					t.Errorf("with a bound of %v: %v, want a reset for quota", bound, err)
 				}
 				deaf.wantCut()

@@ -1,9 +1,12 @@
 package switchboard
 
 import (
+	"math"
+	"runtime/debug"
 	"time"
 
 	"github.com/cad2f06c/switchboard/internal/control"
+	"github.com/cad2f06c/switchboard/internal/memory"
 	"github.com/cad2f06c/switchboard/internal/policy"
 )
 
@@ -45,6 +48,7 @@ func (s *Server) statsLocked(st *Stats) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	st.Sessions, st.Watches, st.Relayed, st.Direct = len(s.sessions), len(s.watches), 0, len(s.moved.channels)
+	st.Held = s.held.Held()
 	for _, sess := range s.sessions {
 		if n := sess.calls.Refused(); n > 0 {
 			st.Over[overCalls.String()] += int64(n)
@@ -57,9 +61,6 @@ func (s *Server) statsLocked(st *Stats) {
 		if k.sessions > 0 {
 			st.Peers++
 		}
-		if k.budget != nil {
-			st.Held += k.budget.Held()
-		}
 	}
 	for _, l := range s.links {
 		in, out := l.pipe.Counts()
@@ -70,12 +71,21 @@ func (s *Server) statsLocked(st *Stats) {
 	}
 }
 
-// shown are the limits that say how much a server may use.
+// shown are the limits that say how much a server may use, and what this process
+// may.
 func (l *Limits) shown() map[string]int {
-	return map[string]int{
-		"sessions": l.Sessions, "sessions_per_key": l.SessionsPerKey, "lanes": l.Lanes, "held": l.Held, "held_verified": l.quota(policy.Verified).Held,
+	all := map[string]int{
+		"sessions": l.Sessions, "sessions_per_key": l.SessionsPerKey, "lanes": l.Lanes,
+		"held": l.Held, "held_verified": l.quota(policy.Verified).Held, "held_total": l.HeldTotal,
 		"half_open_net": l.Admission.HalfOpenNet, "half_open_unix": l.Admission.HalfOpenUnix, "files": openFiles(),
 	}
+	if n, ok := memory.Limit(); ok {
+		all["memory"] = int(min(n, math.MaxInt))
+	}
+	if n := debug.SetMemoryLimit(-1); n < math.MaxInt64 {
+		all["memory_soft"] = int(min(n, math.MaxInt))
+	}
+	return all
 }
 
 func (a *Audit) stats() *control.AuditStats {

@@ -114,6 +114,7 @@ type Limits struct {
 	PingBurst       int // pings at once [16]; likewise
 	UpdateRate      int // window updates by a session per second, and at once [20000]; likewise
 	Held            int // bytes of memory that wait for the sessions of one key to take them, or were sent by it and not yet taken [64 MiB]; over it its fullest lane is reset
+	HeldTotal       int // likewise for all keys together [1 GiB, or a quarter of the memory that the process may use if that is less]; over it that of the key for which most is held
 	Window          int // bytes that a peer may send ahead on a yamux lane [256 KiB], from that to 1 MiB; more ends the session
 	Attempts        int // pending at direct links, of one caller's key [16]; over it busy
 	RedeemRate      int // invites redeemed from one source per minute [5]; over it rate_limited

@@ -1,13 +1,9 @@
 package ctl
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
-	"strconv"
 
 	"github.com/cad2f06c/switchboard/client"
 )
@@ -19,7 +15,8 @@ const (
 	spareFiles    = 64       // that are none of a peer
 )
 
-// limits compares the server's limits with what the machine has.
+// limits compares the server's limits with what it may use of its machine, as it
+// says.
 func (d *doctor) limits(ctx context.Context, c *client.Client) {
 	s, err := c.Stats(ctx)
 	if e, ok := errors.AsType[*client.Error](err); ok && e.Code == client.NotAllowed {
@@ -54,38 +51,28 @@ func (d *doctor) limits(ctx context.Context, c *client.Client) {
 	d.memory(l, max(1, s.Peers))
 }
 
-// memory says what the server can come to. Each key may have its quota full.
+// memory says what the server can come to. Each key may have its quota full, up to
+// what all may hold together.
 func (d *doctor) memory(l map[string]int, peers int) {
 	fixed := int64(l["sessions"])*sessionMemory + int64(l["half_open_net"]+l["half_open_unix"])*halfMemory
-	now := fixed + int64(peers)*int64(l["held"])
-	text := fmt.Sprintf("at most %s: %d sessions, and %s held for each of the %d keys that are here", size(now), l["sessions"], size(int64(l["held"])), peers)
-	has, ok := machineMemory()
+	keys, all := int64(peers)*int64(l["held"]), int64(l["held_total"])
+	text := fmt.Sprintf("at most %s: %d sessions, and %s held for each of the %d keys that are here, up to %s",
+		size(fixed+min(keys, all)), l["sessions"], size(int64(l["held"])), peers, size(all))
+	has := int64(l["memory"])
 	switch {
-	case !ok:
+	case has == 0:
 		d.ok("memory", text)
-	case now > has:
-		d.warn("memory", fmt.Sprintf("%s; the machine has %s: lower held or sessions, or set MemoryMax=", text, size(has)))
+	case fixed+min(keys, all) > has:
+		d.warn("memory", fmt.Sprintf("%s; the server may use %s: lower held_total or sessions, or set MemoryMax=", text, size(has)))
 	default:
-		d.ok("memory", fmt.Sprintf("%s; the machine has %s", text, size(has)))
+		d.ok("memory", fmt.Sprintf("%s; the server may use %s", text, size(has)))
 	}
-}
-
-// machineMemory is how much memory there is: of the control group, or the machine.
-func machineMemory() (int64, bool) {
-	if text, err := os.ReadFile(filepath.FromSlash("/sys/fs/cgroup/memory.max")); err == nil {
-		if n, err := strconv.ParseInt(string(bytes.TrimSpace(text)), 10, 64); err == nil {
-			return n, true
-		}
+	switch soft := int64(l["memory_soft"]); {
+	case soft == 0:
+		d.warn("soft memory limit", "none: garbage is collected as if there were memory without end; see GOMEMLIMIT")
+	case has > 0 && soft > has:
+		d.warn("soft memory limit", fmt.Sprintf("%s is more than the server may use; lower held_total or GOMEMLIMIT", size(soft)))
+	default:
+		d.ok("soft memory limit", size(soft))
 	}
-	text, err := os.ReadFile(filepath.FromSlash("/proc/meminfo"))
-	if err != nil {
-		return 0, false
-	}
-	for line := range bytes.Lines(text) {
-		var kib int64
-		if n, err := fmt.Sscanf(string(line), "MemTotal: %d kB", &kib); n == 1 && err == nil {
-			return kib << 10, true
-		}
-	}
-	return 0, false
 }

@@ -53,9 +53,9 @@ func (s *AuditSettings) table(dir string) table {
 			s.MaxFile = n
 			return nil
 		}),
-		"files": readNumber(&s.Files, false),
-		"ring":  readNumber(&s.Ring, false),
-		"rate":  readNumber(&s.Rate, true),
+		"files": readNumber(&s.Files, false, math.MaxInt32),
+		"ring":  readNumber(&s.Ring, false, math.MaxInt32),
+		"rate":  readNumber(&s.Rate, true, math.MaxInt32),
 		"flush": readTime(&s.Flush, false),
 		"sinks": reader(func(value any) error {
 			list, err := readTexts(value, `a list of sinks, such as ["log", "file:/var/log/switchboard.jsonl", "https://example.org/in"]`)

@@ -111,7 +111,7 @@ func TestParseConfig(t *testing.T) {
 			"acme": {Export: []string{"org.example.store", "org.example.log -> beta"}, Import: []string{"beta/org.**"}},
 			"beta": {Import: []string{"acme/org.example.store"}},
 		},
-		Limits: switchboard.Limits{SessionsPerKey: 8, CallRate: 100, Held: 16 << 20,
+		Limits: switchboard.Limits{SessionsPerKey: 8, CallRate: 100, Held: 16 << 20, HeldTotal: 8 << 30,
 			Admission: switchboard.Admission{ConnectRate: -1, HandshakeTimeout: 4 * time.Second},
 			Basic:     switchboard.Quota{Lanes: 32}, Rates: map[string]switchboard.Rate{"connect": {N: 100, Per: time.Minute}, "names.list": {N: 5, Per: time.Second}}},
 		Audit: AuditSettings{Dir: new(string), MaxFile: 1 << 20, Files: 4, Ring: 500, Rate: -1, Flush: 2 * time.Second,

@@ -74,6 +74,7 @@ func run(ctx context.Context, flags Settings, configFile string) error {
 	defer wg.Wait()
 	over, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop() // before the wait
+	limitMemory(srv.Stats().Limits["held_total"], log)
 	reloads.srv = srv
 	reports := reporter{notify: notify, srv: srv, log: log, drain: p.drain}
 	wg.Go(func() { reloads.run(ctx, over, hup) })

@@ -140,7 +140,7 @@ func numbers(v reflect.Value) map[string]any {
 		key := snake(f.Name)
 		switch field := v.Field(i).Addr().Interface().(type) {
 		case *int:
-			all[key] = readNumber(field, noneAt(key))
+			all[key] = readNumber(field, noneAt(key), mostAt(key))
 		case *time.Duration:
 			all[key] = readTime(field, noneAt(key))
 		default:
@@ -162,6 +162,15 @@ func noneAt(key string) bool {
 	return strings.HasPrefix(key, "penalty_") || key == "connect_rate" || key == "name_hold"
 }
 
+// mostAt is the largest number that a limit may be: of bytes held, more than of
+// what is counted.
+func mostAt(key string) int64 {
+	if strings.HasPrefix(key, "held") {
+		return min(1<<40, math.MaxInt)
+	}
+	return math.MaxInt32
+}
+
 // snake is a Go name as a key of the file.
 func snake(name string) string {
 	var b strings.Builder
@@ -175,19 +184,19 @@ func snake(name string) string {
 	return b.String()
 }
 
-// readNumber reads a whole number from 1 on, or from 0 if that is none.
-func readNumber(dst *int, none bool) reader {
+// readNumber reads a whole number from 1 to most, or from 0 if that is none.
+func readNumber(dst *int, none bool, most int64) reader {
 	return func(value any) error {
 		n, ok := value.(int64)
 		switch {
 		case ok && n == 0 && none:
 			*dst = -1
-		case ok && n >= 1 && n <= math.MaxInt32:
+		case ok && n >= 1 && n <= most:
 			*dst = int(n)
 		case none:
-			return fmt.Errorf("want a whole number up to %d; 0 is none", math.MaxInt32)
+			return fmt.Errorf("want a whole number up to %d; 0 is none", most)
 		default:
-			return fmt.Errorf("want a whole number from 1 to %d", math.MaxInt32)
+			return fmt.Errorf("want a whole number from 1 to %d", most)
 		}
 		return nil
 	}
