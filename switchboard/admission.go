@@ -14,6 +14,7 @@ import (
 var (
 	errEvicted        = errors.New("it waited longest while others came")
 	errSourceSessions = errors.New("too many sessions of this source")
+	errUserSessions   = errors.New("too many sessions of this user")
 )
 
 // admission is what stands between an accepted connection and its session: the

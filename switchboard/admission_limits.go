@@ -28,7 +28,7 @@ type Admission struct {
 	PenaltyMax        time.Duration // what they add up to at most [10 min]
 	Sources           int           // sources remembered [65536]; over it the one that is in order soonest is forgotten
 	SessionsPerSource int           // [64]; over it a login is refused
-	SessionsPerUID    int           // over Unix sockets, of one user [no bound but Limits.Sessions]; over it a login is refused
+	SessionsPerUID    int           // over Unix sockets, of one user, but for those of the server's own key [64]; over it a login is refused
 	Handshakes        int           // whose arithmetic is done at once [GOMAXPROCS]; others wait
 	Reserve           int           // descriptors held for when there are no others [32, or an eighth of all]
 }
@@ -66,7 +66,7 @@ func (l *Limits) fit(files int, memory int64) {
 	}{
 		{&a.HalfOpenNet, min(1024, share)}, {&a.HalfOpenUnix, min(128, share)}, {&a.HalfOpenAdmin, 4},
 		{&a.HalfOpenPerSource, 16}, {&a.ConnectRate, 20}, {&a.ConnectBurst, 40}, {&a.Sources, 65_536},
-		{&a.SessionsPerSource, 64}, {&a.SessionsPerUID, l.Sessions},
+		{&a.SessionsPerSource, 64}, {&a.SessionsPerUID, 64},
 		{&a.Handshakes, runtime.GOMAXPROCS(0)}, {&a.Reserve, min(32, share)},
 	} {
 		if *f.p == 0 {

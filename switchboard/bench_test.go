@@ -29,7 +29,7 @@ func newSite(b testing.TB) *site {
 	b.Helper()
 	srv, err := switchboard.New(switchboard.Config{Key: seeded(0), Limits: switchboard.Limits{
 		Sessions: 1 << 20, SessionsPerKey: 1 << 20, NamesPerKey: 1 << 20, NamesPerTenant: 1 << 20, CallRate: 1 << 30, CallBurst: 1 << 30,
-		WatchEvents: 1 << 20, WatchBytes: 1 << 30,
+		WatchEvents: 1 << 20, WatchBytes: 1 << 30, Admission: switchboard.Admission{SessionsPerUID: 1 << 20},
 	}})
 	if err != nil {
 		b.Fatal(err)

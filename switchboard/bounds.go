@@ -17,6 +17,7 @@ const (
 	overSessions   bound = iota // logins refused: of all peers together
 	overKey                     // of the key
 	overSource                  // of the source
+	overUser                    // of the user, over Unix sockets
 	overCalls                   // calls that were busy
 	overCallRate                // calls that were rate_limited
 	overMethodRate              // likewise, of a method that has a rate
@@ -39,7 +40,7 @@ const (
 // String is the word for a bound in statistics.
 func (b bound) String() string {
 	return [bounds]string{
-		"sessions", "sessions_per_key", "sessions_per_source", "calls", "call_rate", "rates", "body",
+		"sessions", "sessions_per_key", "sessions_per_source", "sessions_per_uid", "calls", "call_rate", "rates", "body",
 		"watches", "watch_queue", "watch_lags", "names_per_key", "names_per_tenant", "replaces",
 		"offers", "attempts", "moved", "passed", "channel_stall", "redeem_rate",
 	}[b]
@@ -62,6 +63,8 @@ func (x *excess) login(err error) {
 		x.count(overKey)
 	case errors.Is(err, errSourceSessions):
 		x.count(overSource)
+	case errors.Is(err, errUserSessions):
+		x.count(overUser)
 	}
 }
 

@@ -107,6 +107,49 @@ func TestListenRefusesOtherUsers(t *testing.T) {
 	}
 }
 
+// TestSessionsOfOneUser: over Unix sockets a user has so many sessions and no more,
+// whatever keys they have, and one that ends makes room; the server's own key comes
+// in beside them.
+func TestSessionsOfOneUser(t *testing.T) {
+	ln := listen(t, "unix:"+filepath.Join(t.TempDir(), "bus.sock"))
+	srv, err := switchboard.New(switchboard.Config{Key: seeded(0), Limits: switchboard.Limits{Admission: switchboard.Admission{SessionsPerUID: 2}}})
+	must(t, err)
+	ctx, stop := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if err := srv.Serve(ctx, ln); err != nil {
+			t.Errorf("Serve: %v", err)
+		}
+	})
+	defer wg.Wait()
+	defer stop()
+	login := func(n byte) (net.Conn, error) {
+		raw, err := net.Dial("unix", ln.Addr().String())
+		must(t, err)
+		t.Cleanup(func() { raw.Close() })
+		return raw, shs.Client(raw, &shs.Config{Key: seeded(n), ServerKey: srv.Key()}).Handshake(ctx)
+	}
+	first, err := login(1)
+	must(t, err)
+	for _, c := range []struct {
+		key  byte
+		want error
+	}{{2, nil}, {3, shs.ErrRefused}, {0, nil}, {0, nil}} {
+		if _, err := login(c.key); !errors.Is(err, c.want) {
+			t.Errorf("key %d: got %v, want %v", c.key, err, c.want)
+		}
+	}
+	if over := srv.Stats().Over; over["sessions_per_uid"] != 1 || len(over) != 1 {
+		t.Errorf("counted %v", over)
+	}
+	first.Close()
+	for { // the server hears of it
+		if _, err := login(3); err == nil {
+			break
+		}
+	}
+}
+
 // F61: without a list of keys the server does not serve TCP, and closes what it
 // was given.
 func TestServeRefusesTCPWithoutPolicy(t *testing.T) {

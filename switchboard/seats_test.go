@@ -100,7 +100,7 @@ func TestFit(t *testing.T) {
 	} {
 		var l Limits
 		l.fit(tt.files, 0)
-		if a := l.Admission; l.Sessions != tt.sessions || a.HalfOpenNet != tt.net || a.HalfOpenUnix != tt.unix || a.Reserve != tt.reserve || a.SessionsPerUID != tt.sessions {
+		if a := l.Admission; l.Sessions != tt.sessions || a.HalfOpenNet != tt.net || a.HalfOpenUnix != tt.unix || a.Reserve != tt.reserve || a.SessionsPerUID != 64 {
 			t.Errorf("%d descriptors: %d sessions, %+v", tt.files, l.Sessions, a)
 		}
 	}

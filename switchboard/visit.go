@@ -120,10 +120,14 @@ func (v *visit) arithmetic(message int, do func() error) error {
 func (v *visit) enter() error {
 	v.a.mu.Lock()
 	defer v.a.mu.Unlock()
-	if v.in = v.a.sources.login(v.source); !v.in {
-		return errSourceSessions
+	v.in = v.a.sources.login(v.source)
+	switch {
+	case v.in:
+		return nil
+	case v.source.kind == sourceUser:
+		return errUserSessions
 	}
-	return nil
+	return errSourceSessions
 }
 
 // settle ends the handshake, and charges the source for err.
@@ -179,7 +183,7 @@ func (v *visit) offence(err error) (outcome, time.Duration) {
 		return failedAuth, l.PenaltyAuth
 	case errors.Is(err, shs.ErrHello):
 		return failedHello, l.PenaltyHello
-	case errors.Is(err, errKeySessions), errors.Is(err, errSessions), errors.Is(err, errSourceSessions):
+	case errors.Is(err, errKeySessions), errors.Is(err, errSessions), errors.Is(err, errSourceSessions), errors.Is(err, errUserSessions):
 		return refusedSessions, 0
 	}
 	return gone, 0

@@ -158,6 +158,10 @@ type daemon struct {
 	drained chan struct{} // closed when stdout has ended
 }
 
+// ofOneUser is how many sessions over Unix sockets a server takes of one user, which is
+// that of all peers in these tests.
+const ofOneUser = 4096
+
 // newDaemon prepares a server with a Unix socket and, if any keys are given, TCP
 // for these. Its log is in dir/log.
 func newDaemon(t testing.TB, authorized ...shs.PublicKey) *daemon {
@@ -172,6 +176,7 @@ func newDaemon(t testing.TB, authorized ...shs.PublicKey) *daemon {
 		}
 		must(t, os.WriteFile(dir+"/authorized_peers", []byte(list.String()), 0o600))
 	}
+	must(t, os.WriteFile(dir+"/crowd.toml", fmt.Appendf(nil, "[limits]\nsessions_per_uid = %d\n", ofOneUser), 0o600))
 	t.Cleanup(d.kill)
 	return d
 }
@@ -187,7 +192,7 @@ func (d *daemon) tcp() string {
 
 // command is a server as d describes it, not started.
 func (d *daemon) command() *exec.Cmd {
-	args := []string{"--listen", "unix:" + d.sock, "--key", d.dir + "/server.key", "--address-file", d.dir + "/address"}
+	args := []string{"--listen", "unix:" + d.sock, "--key", d.dir + "/server.key", "--address-file", d.dir + "/address", "--config", d.dir + "/crowd.toml"}
 	if d.port != "" {
 		args = append(args, "--listen", "net:"+d.host+":"+d.port, "--authorized-peers", d.dir+"/authorized_peers")
 	}

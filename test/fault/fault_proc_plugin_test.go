@@ -33,6 +33,7 @@ func serveInside(t *testing.T, cfg switchboard.Config) *inside {
 	in := &inside{dir: room(t), key: shs.GenerateKey()}
 	cfg.Key = in.key
 	cfg.DrainTimeout = time.Second
+	cfg.Limits.Admission.SessionsPerUID = ofOneUser
 	ctx, stop := context.WithCancel(context.Background())
 	ln, err := switchboard.Listen(ctx, "unix:"+in.dir+"/bus.sock")
 	must(t, err)

@@ -96,6 +96,7 @@ func ruling(t testing.TB, lines ...string) *switchboard.Policy {
 // can be measured. Over TCP it admits the given keys.
 func serveHere(t testing.TB, limits switchboard.Limits, keys ...shs.PublicKey) place {
 	t.Helper()
+	limits.Admission.SessionsPerUID = ofOneUser
 	srv, err := switchboard.New(switchboard.Config{Key: shs.GenerateKey(), Policy: trusting(t, keys...), Limits: limits})
 	must(t, err)
 	p := place{key: srv.Key(), unix: filepath.Join(room(t), "s")}

@@ -24,6 +24,7 @@ import (
 func serveRules(t testing.TB, cfg switchboard.Config) (*switchboard.Server, place) {
 	t.Helper()
 	cfg.Key = shs.GenerateKey()
+	cfg.Limits.Admission.SessionsPerUID = ofOneUser
 	srv, err := switchboard.New(cfg)
 	must(t, err)
 	p := place{key: srv.Key(), unix: filepath.Join(room(t), "s")}

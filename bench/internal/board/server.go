@@ -35,7 +35,7 @@ func limits() switchboard.Limits {
 	return switchboard.Limits{
 		Sessions:        1 << 20,
 		SessionsPerKey:  1 << 20,
-		Admission:       switchboard.Admission{HalfOpenNet: 4096, HalfOpenUnix: 4096},
+		Admission:       switchboard.Admission{HalfOpenNet: 4096, HalfOpenUnix: 4096, SessionsPerUID: 1 << 20},
 		Calls:           1024,
 		WatchEvents:     1 << 16,
 		WatchBytes:      64 << 20,

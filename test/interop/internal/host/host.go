@@ -40,6 +40,7 @@ func Start(t testing.TB, admit ...shs.PublicKey) *Host {
 		t.Fatal(err)
 	}
 	cfg := switchboard.Config{Key: shs.GenerateKey(), Version: "interop", Policy: policy}
+	cfg.Limits.Admission.SessionsPerUID = 4096 // all peers of a test are of one user
 	srv, err := switchboard.New(cfg)
 	if err != nil {
 		t.Fatal(err)
