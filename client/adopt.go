@@ -42,17 +42,18 @@ func (e *end) moved() bool {
 	return e.kind != "" && !(e.readOver && e.writeOver)
 }
 
-// armLease gives the channels that have moved a minute without a control
-// session (PROTOCOL.md §10): nobody could revoke them.
-func (c *Client) armLease() {
+// armLease gives the channels that have moved some time without a control session,
+// a minute unless the server says otherwise (PROTOCOL.md §10): nobody could revoke
+// them.
+func (c *Client) armLease(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.lease == nil {
-		c.lease = time.AfterFunc(leaseFor, c.leaseOver)
+		c.lease = time.AfterFunc(d, c.leaseOver)
 	}
 }
 
-// renewLease ends the minute: there is a session again.
+// renewLease ends that time: there is a session again.
 func (c *Client) renewLease() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -69,7 +70,7 @@ func (c *Client) leaseOver() {
 		survive := e.survive
 		e.mu.Unlock()
 		if !survive {
-			c.log.Warn("channel ended: no control session for a minute", "channel", e.id)
+			c.log.Warn("channel ended: no control session for too long", "channel", e.id)
 			e.path.Break(channel.ErrLinkLost)
 		}
 	}

@@ -32,7 +32,6 @@ const (
 	farBytes   = 64 << 10 // instead of farAfter
 	attemptFor = 5 * time.Second
 	markFor    = 10 * time.Second // at the callee, for the caller's mark
-	leaseFor   = time.Minute      // of direct channels, without a control session
 )
 
 // retryAfter are the pauses between attempts; the last one is repeated. A

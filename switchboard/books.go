@@ -52,7 +52,7 @@ func (b *books) init(l Limits, now time.Time) {
 	b.watches = make(map[*watch]struct{})
 	b.offers = make(map[channel.ID]*pendingOffer)
 	b.links = make(map[channel.ID]*link)
-	b.moved = newMovedBooks(maxMoved)
+	b.moved = newMovedBooks(l.Moved, l.DirectLease)
 }
 
 // enter takes a session slot for key; leave gives it back.

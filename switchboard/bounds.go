@@ -14,26 +14,28 @@ import (
 type bound uint8
 
 const (
-	overSessions   bound = iota // logins refused: of all peers together
-	overKey                     // of the key
-	overSource                  // of the source
-	overUser                    // of the user, over Unix sockets
-	overCalls                   // calls that were busy
-	overCallRate                // calls that were rate_limited
-	overMethodRate              // likewise, of a method that has a rate
-	overBody                    // sessions that ended by a packet that is too large
-	overWatches                 // watches refused
-	overWatchQueue              // watches that lagged
-	overLags                    // watches that ended, for they lagged too often
-	overNames                   // claims refused: of the key, or waiters for the name
-	overTenant                  // of the tenant
-	overReplace                 // replaced too often
-	overOffers                  // connects that waited for the callee
-	overAttempts                // attempts at direct links refused
-	overMoved                   // moves refused
-	overPassed                  // sockets that were not passed
-	overStall                   // channels reset for bytes that were not taken
-	overRedeems                 // invites of one source refused
+	overSessions    bound = iota // logins refused: of all peers together
+	overKey                      // of the key
+	overSource                   // of the source
+	overUser                     // of the user, over Unix sockets
+	overCalls                    // calls that were busy
+	overCallRate                 // calls that were rate_limited
+	overMethodRate               // likewise, of a method that has a rate
+	overBody                     // sessions that ended by a packet that is too large
+	overWatches                  // watches refused
+	overWatchQueue               // watches that lagged
+	overLags                     // watches that ended, for they lagged too often
+	overNames                    // claims refused: of the key, or waiters for the name
+	overTenant                   // of the tenant
+	overReplace                  // replaced too often
+	overOffers                   // connects that waited for the callee
+	overAttempts                 // attempts at direct links refused
+	overMoved                    // moves refused
+	overPassed                   // sockets that were not passed: of the session
+	overPassedTotal              // of all sessions
+	overStall                    // channels reset for bytes that were not taken
+	overInvites                  // invites not made
+	overRedeems                  // invites of one source refused
 	bounds
 )
 
@@ -42,7 +44,7 @@ func (b bound) String() string {
 	return [bounds]string{
 		"sessions", "sessions_per_key", "sessions_per_source", "sessions_per_uid", "calls", "call_rate", "rates", "body",
 		"watches", "watch_queue", "watch_lags", "names_per_key", "names_per_tenant", "replaces",
-		"offers", "attempts", "moved", "passed", "channel_stall", "redeem_rate",
+		"offers", "attempts", "moved", "passed", "passed_total", "channel_stall", "invites", "redeem_rate",
 	}[b]
 }
 

@@ -324,6 +324,25 @@ func TestCallBack(t *testing.T) {
 	})
 }
 
+// TestOpenTimeout: a connect that does not say how long it waits waits as long as the
+// server is set to.
+func TestOpenTimeout(t *testing.T) {
+	for set, want := range map[time.Duration]time.Duration{0: 10 * time.Second, 3 * time.Second: 3 * time.Second} {
+		bubble(t, switchboard.Limits{OpenTimeout: set}, func(t *testing.T, h *host) {
+			callee, caller := h.asker(1), h.asker(2)
+			callee.call("names.claim", `{"name":"n"}`)
+			began := time.Now()
+			wantAnswer(t, caller.connect(`{"to":"n"}`), true, "timeout") // the callee does not answer
+			if took := time.Since(began); took != want {
+				t.Errorf("set to %v it was %v", set, took)
+			}
+			if refused := h.srv.Stats().Refused; refused["timeout"] != 1 || len(refused) != 1 {
+				t.Errorf("counted %v", refused)
+			}
+		})
+	}
+}
+
 // TestOfferPlaces: connects over the callee's places wait for one, then busy.
 func TestOfferPlaces(t *testing.T) {
 	bubble(t, switchboard.Limits{OffersPerCaller: 1}, func(t *testing.T, h *host) {

@@ -16,11 +16,8 @@ import (
 	"github.com/cad2f06c/switchboard/shs"
 )
 
-// Bounds of attempts at direct links (PROTOCOL.md §8).
-const (
-	secretLife    = 15 * time.Second
-	attemptAnswer = 5 * time.Second // for a callee to say where it listens
-)
+// attemptAnswer is how long a callee may take to say where it listens.
+const attemptAnswer = 5 * time.Second
 
 // DirectQuery is what Config.Direct is asked about: a channel from one key to
 // another by the name, or session id, that the caller has called.
@@ -98,12 +95,12 @@ type pendingSecret struct {
 }
 
 // take notes a new one, and reports false if there are too many.
-func (p *secrets) take(id channel.ID, now time.Time, most int) bool {
+func (p *secrets) take(id channel.ID, now time.Time, l *Limits) bool {
 	*p = slices.DeleteFunc(*p, func(s pendingSecret) bool { return !s.until.After(now) })
-	if len(*p) >= most {
+	if len(*p) >= l.Attempts {
 		return false
 	}
-	*p = append(*p, pendingSecret{id, now.Add(secretLife)})
+	*p = append(*p, pendingSecret{id, now.Add(l.AttemptLife)})
 	return true
 }
 
@@ -128,7 +125,7 @@ var (
 	errNoKind   = control.Unavailable.With("no direct link is possible between the two")
 	errNoLink   = control.Unavailable.With("the callee offers no direct link")
 	errNoSeal   = control.Unavailable.With("the callee does not seal channels")
-	errSecrets  = control.Busy.With("too many direct links are being tried; try again in 15 s")
+	errSecrets  = control.Busy.With("too many direct links are being tried; try again soon")
 	errNoMoved  = control.NotFound.With("no such channel")
 	errTooMoved = control.Quota.With("too many moved channels on this session")
 )
@@ -167,7 +164,7 @@ func (s *session) askLink(target *session, name string, asked []string, resume i
 		return nil, errTooMoved
 	case !s.srv.moved.room(target.id):
 		return nil, errNoLink
-	case !s.srv.keys[s.key].secrets.take(id, time.Now(), s.srv.limits.Attempts):
+	case !s.srv.keys[s.key].secrets.take(id, time.Now(), &s.srv.limits):
 		s.srv.over.count(overAttempts)
 		return nil, errSecrets
 	}

@@ -2,10 +2,12 @@ package switchboard
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/cad2f06c/switchboard/internal/control"
+	"github.com/cad2f06c/switchboard/internal/peersfile"
 	"github.com/cad2f06c/switchboard/internal/policy"
 	"github.com/cad2f06c/switchboard/shs"
 )
@@ -65,7 +67,11 @@ func (s *session) invitesNew(ctx context.Context, a control.InviteArgs) (control
 	if err := s.mayChange(control.MethodInvitesNew, key, a.Comment, texts...); err != nil {
 		return control.InviteMade{}, err
 	}
-	if err := f.AddInvite(ctx, now, policy.Key(key), a.Comment, options...); err != nil {
+	err = f.AddInvite(ctx, now, s.srv.limits.Invites, policy.Key(key), a.Comment, options...)
+	if errors.Is(err, peersfile.ErrInvites) {
+		s.srv.over.count(overInvites)
+	}
+	if err != nil {
 		return control.InviteMade{}, peersError(err)
 	}
 	return control.InviteMade{Code: invite.Code(), Key: key, Expires: expires.UnixMilli()}, nil

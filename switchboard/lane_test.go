@@ -186,9 +186,16 @@ func TestRateOutlivesSession(t *testing.T) {
 }
 
 // TestWatchLag: a watcher that does not read is told that it lagged and gets a
-// snapshot; one that always lags is put out.
+// snapshot; one that always lags is put out, the third time unless set.
 func TestWatchLag(t *testing.T) {
-	bubble(t, switchboard.Limits{WatchEvents: 4}, func(t *testing.T, h *host) {
+	watchLag(t, switchboard.Limits{WatchEvents: 4}, 3)
+	watchLag(t, switchboard.Limits{WatchBytes: 10_000, WatchLags: 5}, 5)
+	watchLag(t, switchboard.Limits{WatchEvents: 4, WatchLags: 1}, 1)
+}
+
+func watchLag(t *testing.T, limits switchboard.Limits, most int) {
+	t.Helper()
+	bubble(t, limits, func(t *testing.T, h *host) {
 		w, p := h.lane(1), h.lane(2)
 		w.send(0x0a, 1, request("names.watch", "source", ""))
 		w.want(0x0a, -1)
@@ -206,8 +213,11 @@ func TestWatchLag(t *testing.T) {
 			for state := ""; state != want; { // the last change is not lost
 				got, err := readEvent(w)
 				if errors.Is(err, control.Quota) {
-					if lags != 2 {
-						t.Errorf("put out after %d lags", lags)
+					if lags != most-1 {
+						t.Errorf("put out after %d lags, want %d", lags, most-1)
+					}
+					if over := h.srv.Stats().Over; over["watch_queue"] != int64(most) || over["watch_lags"] != 1 || len(over) != 2 {
+						t.Errorf("counted %v", over)
 					}
 					return
 				}

@@ -172,6 +172,10 @@ func (s *session) whoami(control.NoArgs) (control.WhoAmI, error) {
 	s.srv.mu.Lock()
 	owned, r := s.srv.registry.NamesOf(s.id), s.rights.Load()
 	s.srv.mu.Unlock()
+	lease := s.srv.limits.DirectLease.Milliseconds()
+	if lease == control.DefaultLeaseMS {
+		lease = 0
+	}
 	return control.WhoAmI{
 		ID:      s.key,
 		Session: s.name(),
@@ -183,6 +187,7 @@ func (s *session) whoami(control.NoArgs) (control.WhoAmI, error) {
 			Version:  s.srv.cfg.Version,
 			Protocol: control.Version,
 			Started:  s.srv.started.UnixMilli(),
+			LeaseMS:  lease,
 		},
 	}, nil
 }

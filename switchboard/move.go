@@ -185,6 +185,9 @@ func (s *session) adoptOne(a adoption) (kept bool, err error) {
 	case l != nil && !l.moved: // it is on the relay
 		return false, nil
 	}
+	if srv.moved.full(s.id, a.id) {
+		srv.over.count(overMoved)
+	}
 	kept = srv.moved.adopt(time.Now(), a)
 	srv.rouse()
 	return kept, nil
@@ -233,7 +236,7 @@ func (s *Server) rouse() {
 // expireMoved ends the moved channels an end of which stays away. It returns
 // when ctx ends: a server that stops leaves them alone.
 func (s *Server) expireMoved(ctx context.Context) {
-	timer := time.NewTimer(movedHold)
+	timer := time.NewTimer(s.limits.DirectLease)
 	defer timer.Stop()
 	for {
 		s.mu.Lock()

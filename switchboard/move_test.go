@@ -1,8 +1,10 @@
 package switchboard_test
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -192,6 +194,9 @@ func TestSecrets(t *testing.T) {
 		if _, code := p.ask(p.cc, "channel.direct", args); code != control.Busy {
 			t.Errorf("attempt 17: %q, want busy", code)
 		}
+		if over := d.srv.Stats().Over; over["attempts"] != 1 || len(over) != 1 {
+			t.Errorf("counted %v", over)
+		}
 		c := d.open(p.mc)
 		c.send(0x0a, 1, request("connect", "duplex", `{"to":"`+echo+`","require":true,"direct":["net"]}`))
 		c.wantError(0x0e, -1, control.Busy)
@@ -213,6 +218,44 @@ func TestSecrets(t *testing.T) {
 			t.Errorf("after 15 s: %q", code)
 		}
 	})
+}
+
+// Both can be set.
+func TestSecretsSet(t *testing.T) {
+	cfg := switchboard.Config{Limits: switchboard.Limits{Attempts: 1, AttemptLife: 3 * time.Second}}
+	directBubble(t, cfg, func(t *testing.T, d *direct) {
+		p := d.pair(here, there)
+		_, o := p.opened()
+		for range 2 {
+			if _, code := p.link(o.Channel, `{"direct":{"net":40000}}`); code != "" {
+				t.Fatal(code)
+			}
+			time.Sleep(2 * time.Second)
+			if _, code := p.ask(p.cc, "channel.direct", `{"channel":"`+o.Channel+`","direct":["net"]}`); code != control.Busy {
+				t.Errorf("a second attempt: %q, want busy", code)
+			}
+			time.Sleep(time.Second)
+		}
+	})
+}
+
+// The time that an end may be away can be set, and libraries are told.
+func TestDirectLease(t *testing.T) {
+	for lease, told := range map[time.Duration]string{0: "", time.Minute: "", 5 * time.Second: `,"lease_ms":5000`} {
+		directBubble(t, switchboard.Config{Limits: switchboard.Limits{DirectLease: lease}}, func(t *testing.T, d *direct) {
+			p := d.pair(here, there)
+			if me, _ := p.ask(p.cc, "whoami", ""); !strings.HasSuffix(string(me), told+"}}") || strings.Contains(string(me), "lease") != (told != "") {
+				t.Errorf("with %v: %s", lease, me)
+			}
+			id := p.moved()
+			p.mp.Close()
+			began := time.Now()
+			p.wantClose(p.mc, id, "peer_gone")
+			if took := time.Since(began).Round(time.Second); took != cmp.Or(lease, time.Minute) {
+				t.Errorf("with %v it ended after %v", lease, took)
+			}
+		})
+	}
 }
 
 // A moved channel outlives its sessions for 60 s; an end that comes back in time
@@ -330,18 +373,28 @@ func TestAdoptAfterRestart(t *testing.T) {
 	}
 }
 
-// A session has at most 1,024 moved channels, and a bad entry spoils its call.
+// A session has at most 1,024 moved channels, unless set, and a bad entry spoils its
+// call.
 func TestAdoptLimits(t *testing.T) {
-	directBubble(t, switchboard.Config{}, func(t *testing.T, d *direct) {
-		lane := d.open(d.from(here, 1))
-		for i := range 1025 {
+	for _, set := range []int{0, 3} {
+		t.Run(fmt.Sprint(set), func(t *testing.T) { adoptLimits(t, set) })
+	}
+}
+
+func adoptLimits(t *testing.T, set int) {
+	directBubble(t, switchboard.Config{Limits: switchboard.Limits{Moved: set}}, func(t *testing.T, d *direct) {
+		lane, most := d.open(d.from(here, 1)), cmp.Or(set, 1024)
+		for i := range most + 1 {
 			want := "keep"
-			if i == 1024 {
+			if i == most {
 				want = "drop"
 			}
 			if got := adopts(t, lane, int32(i+1), entry(channel.NewID().String(), 2, "caller")); got != want {
 				t.Fatalf("channel %d: %s, want %s", i, got, want)
 			}
+		}
+		if over := d.srv.Stats().Over; over["moved"] != 1 || len(over) != 1 {
+			t.Errorf("counted %v", over)
 		}
 		for _, bad := range []string{`{}`, `7`, entry("00", 2, "caller"), entry(channel.NewID().String(), 2, "owner")} {
 			if got := adopts(t, lane, 2000, bad); got != "bad_request" {

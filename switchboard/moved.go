@@ -9,10 +9,6 @@ import (
 	"github.com/cad2f06c/switchboard/shs"
 )
 
-// movedHold is how long an end of a moved channel may be without a session
-// (PROTOCOL.md §8).
-const movedHold = time.Minute
-
 // role is which end of a channel.
 type role int
 
@@ -88,7 +84,8 @@ type notice struct {
 // movedBooks are all moved channels. They are pure: time is passed in, and who
 // is to be told is returned.
 type movedBooks struct {
-	limit    int // channels of one session
+	limit    int           // channels of one session
+	lease    time.Duration // for which an end may be without a session
 	channels map[channel.ID]*moved
 	of       map[uint64]map[channel.ID]struct{} // by session
 	absent   map[shs.PublicKey]int              // ends that are away or lost, by who pays
@@ -107,9 +104,10 @@ type due struct {
 	role role
 }
 
-func newMovedBooks(limit int) movedBooks {
+func newMovedBooks(limit int, lease time.Duration) movedBooks {
 	return movedBooks{
 		limit:    limit,
+		lease:    lease,
 		channels: make(map[channel.ID]*moved),
 		of:       make(map[uint64]map[channel.ID]struct{}),
 		absent:   make(map[shs.PublicKey]int),
@@ -118,6 +116,12 @@ func newMovedBooks(limit int) movedBooks {
 
 // room reports whether a session may have one more channel.
 func (b *movedBooks) room(session uint64) bool { return len(b.of[session]) < b.limit }
+
+// full reports whether a session may not have a channel beside those that it has.
+func (b *movedBooks) full(session uint64, id channel.ID) bool {
+	_, has := b.of[session][id]
+	return !has && !b.room(session)
+}
 
 // enter takes in a channel that has just moved. An end without a session is
 // away from now on, one that is done stays so. It returns who is to be told.
@@ -196,7 +200,7 @@ func (b *movedBooks) revoke(out func(*moved) bool, reason string) (tell []notice
 	return tell
 }
 
-// expire looks at the ends that have been away for movedHold, and returns who
+// expire looks at the ends that have been away for the lease, and returns who
 // is to be told that the other end does not come back.
 func (b *movedBooks) expire(now time.Time) (tell []notice) {
 	for e := b.due.Front(); e != nil && !e.Value.(due).at.After(now); e = b.due.Front() {
@@ -269,7 +273,7 @@ func (b *movedBooks) leave(now time.Time, m *moved, r role, payer shs.PublicKey)
 	b.absent[payer]++
 	e := &m.ends[r]
 	e.state, e.payer = endAway, &payer
-	e.due = b.due.PushBack(due{now.Add(movedHold), m, r})
+	e.due = b.due.PushBack(due{now.Add(b.lease), m, r})
 	return nil
 }
 

@@ -25,12 +25,11 @@ type adoption struct {
 
 // adopt binds an end to a session, and reports whether it did. A channel that
 // is not known is taken on the word of the session, if the other end says the
-// same within movedHold.
+// same within the lease.
 func (b *movedBooks) adopt(now time.Time, a adoption) bool {
 	m := b.channels[a.id]
-	_, has := b.of[a.session][a.id]
 	switch {
-	case !has && !b.room(a.session):
+	case b.full(a.session, a.id):
 		return false
 	case m == nil:
 		return b.begin(now, a)

@@ -31,7 +31,7 @@ func (m model) alive(id channel.ID, now time.Time) bool {
 		return false
 	}
 	for _, e := range c.ends {
-		if !e.done && (e.session != 0 || now.Sub(e.since) < movedHold) {
+		if !e.done && (e.session != 0 || now.Sub(e.since) < directLease) {
 			return true
 		}
 	}
@@ -43,7 +43,7 @@ func (m model) tick(now time.Time) (tell []string) {
 	for id, c := range m {
 		for r := range c.ends {
 			e := &c.ends[r]
-			if e.done || e.session != 0 || now.Sub(e.since) < movedHold || c.survive && !c.closed {
+			if e.done || e.session != 0 || now.Sub(e.since) < directLease || c.survive && !c.closed {
 				continue
 			}
 			e.done = true
@@ -70,7 +70,7 @@ func (m model) tick(now time.Time) (tell []string) {
 func TestMovedModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		now := time.Unix(1000, 0)
-		books, mod := newMovedBooks(1000), make(model)
+		books, mod := newMovedBooks(1000, directLease), make(model)
 		keyOf := func(session uint64) shs.PublicKey { return shs.PublicKey{byte(session % 3)} }
 		anyID := rapid.Custom(func(t *rapid.T) channel.ID { return channel.ID{byte(rapid.IntRange(1, 3).Draw(t, "id"))} })
 		anySession := rapid.Uint64Range(1, 6)
@@ -167,7 +167,7 @@ func (m model) adopt(now time.Time, a adoption) bool {
 		return false
 	}
 	e.session, c.survive = a.session, a.survive
-	if o := &c.ends[a.role.other()]; o.session == 0 && !o.done && now.Sub(o.since) >= movedHold && !c.survive {
+	if o := &c.ends[a.role.other()]; o.session == 0 && !o.done && now.Sub(o.since) >= directLease && !c.survive {
 		o.since = now
 	}
 	return true

@@ -40,7 +40,7 @@ func (b *movedBooks) text(id channel.ID) string {
 // in makes books that hold one channel in a state. The caller's end has key A
 // and session 1, the callee's B and 2.
 func in(now time.Time, state string) *movedBooks {
-	b := newMovedBooks(100)
+	b := newMovedBooks(100, directLease)
 	m := &moved{id: theOne, survive: strings.Contains(state, "s")}
 	for r, key := range []shs.PublicKey{keyA, keyB} {
 		m.ends[r] = movedEnd{key: key, far: true, session: uint64(r + 1)}
@@ -51,7 +51,7 @@ func in(now time.Time, state string) *movedBooks {
 	b.enter(now, m)
 	for r := range m.ends {
 		if state[r] == 'L' {
-			b.gone(now.Add(-movedHold), uint64(r+1))
+			b.gone(now.Add(-directLease), uint64(r+1))
 			b.expire(now)
 		}
 	}
@@ -101,10 +101,10 @@ var movedEvents = []struct {
 	}},
 	{"60 s", func(b *movedBooks, now time.Time) (bool, []notice) {
 		before := b.text(theOne)
-		if tell := b.expire(now.Add(movedHold - 1)); len(tell) > 0 || b.text(theOne) != before {
+		if tell := b.expire(now.Add(directLease - 1)); len(tell) > 0 || b.text(theOne) != before {
 			return false, tell // too early
 		}
-		return true, b.expire(now.Add(movedHold))
+		return true, b.expire(now.Add(directLease))
 	}},
 }
 
@@ -148,7 +148,7 @@ func TestMovedTable(t *testing.T) {
 		for i, ev := range movedEvents {
 			var b *movedBooks
 			if cells[0] == "--" {
-				empty := newMovedBooks(100)
+				empty := newMovedBooks(100, directLease)
 				b = &empty
 			} else if b = in(now, cells[0]); b.text(theOne) != cells[0] {
 				t.Fatalf("made %s, want %s", b.text(theOne), cells[0])
@@ -210,7 +210,7 @@ func (b *movedBooks) check(t interface {
 // A channel may have both its ends at one session, and of one key.
 func TestMovedToOneself(t *testing.T) {
 	now := time.Unix(1000, 0)
-	b := newMovedBooks(1)
+	b := newMovedBooks(1, directLease)
 	m := &moved{id: theOne}
 	for r := range m.ends {
 		m.ends[r] = movedEnd{key: keyA, session: 1}
@@ -236,7 +236,7 @@ func TestMovedToOneself(t *testing.T) {
 // A session has so many channels, and a key so many ends without a session.
 func TestMovedLimits(t *testing.T) {
 	now := time.Unix(1000, 0)
-	b := newMovedBooks(2)
+	b := newMovedBooks(2, directLease)
 	id := func(i int) channel.ID { return channel.ID{byte(i), 7} }
 	session, n := uint64(1), 0
 	for ; n < 20; n++ { // each in a session of its own

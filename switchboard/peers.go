@@ -209,7 +209,7 @@ func peersError(err error) error {
 	case errors.Is(err, peersfile.ErrTaken), errors.Is(err, peersfile.ErrRevoked):
 		return control.NotAllowed.With(err.Error())
 	case errors.Is(err, peersfile.ErrInvites):
-		return control.Quota.With(fmt.Sprintf("%v: %d", err, peersfile.MaxInvites))
+		return control.Quota.With(err.Error())
 	case errors.Is(err, peersfile.ErrBusy):
 		return control.Busy.With(err.Error())
 	}

@@ -29,10 +29,13 @@ type inviting struct {
 	srv   *switchboard.Server
 }
 
-func newInviting(t *testing.T) *inviting {
+func newInviting(t *testing.T, limits ...switchboard.Limits) *inviting {
 	path := filepath.Join(t.TempDir(), "authorized_peers")
 	must(t, os.WriteFile(path, []byte("# list\n"), 0o600))
-	srv, err := switchboard.New(switchboard.Config{Key: seeded(0), Peers: &switchboard.PeerFiles{Authorized: path}})
+	cfg := switchboard.Config{Key: seeded(0), Peers: &switchboard.PeerFiles{Authorized: path}}
+	for _, cfg.Limits = range limits {
+	}
+	srv, err := switchboard.New(cfg)
 	must(t, err)
 	in := &inviting{t, switchboard.NewLocal(), peersfile.Beside(path), srv}
 	ctx, stop := context.WithCancel(t.Context())
@@ -45,7 +48,7 @@ func newInviting(t *testing.T) *inviting {
 // invite enters the n-th key as an invite.
 func (in *inviting) invite(n byte, d time.Duration) {
 	in.t.Helper()
-	must(in.t, in.files.AddInvite(in.t.Context(), time.Now(), policy.Key(seeded(n).Public()), "",
+	must(in.t, in.files.AddInvite(in.t.Context(), time.Now(), 32, policy.Key(seeded(n).Public()), "",
 		policy.Option{Name: "expires", Value: policy.FormatExpires(time.Now().Add(d).UnixMilli())}))
 }
 
@@ -140,6 +143,28 @@ func TestRedeemRate(t *testing.T) {
 	if over := in.srv.Stats().Over; over["redeem_rate"] != 1 {
 		t.Errorf("counted %v", over)
 	}
+}
+
+// TestInvites: so many are outstanding; one that is taken back makes room.
+func TestInvites(t *testing.T) {
+	in := newInviting(t, switchboard.Limits{Invites: 2})
+	admin := (&host{t: t, srv: in.srv, local: in.local}).lane(0)
+	defer admin.lane.Close()
+	address := shs.FormatAddresses([]shs.Address{{Network: "net", Addr: "192.0.2.1:7483", Key: in.srv.Key()}})
+	var made json.RawMessage
+	for n := range int32(3) {
+		admin.send(0x02, n+1, request("invites.new", "async", `{"addresses":"`+address+`"}`))
+		if n < 2 {
+			made = admin.want(0x02, -n-1)
+		} else {
+			admin.wantError(0x06, -n-1, control.Quota)
+		}
+	}
+	if over := in.srv.Stats().Over; over["invites"] != 1 || len(over) != 1 {
+		t.Errorf("counted %v", over)
+	}
+	admin.call(4, "invites.remove", `{"key":"`+field(t, made, "key")+`"}`)
+	admin.call(5, "invites.new", `{"addresses":"`+address+`"}`)
 }
 
 // A file of invites that is not in order is found at the start.

@@ -243,6 +243,7 @@ func (s *session) serveMux() error {
 			Resets:  mux.Rate{PerSecond: l.ResetRate, Burst: l.ResetBurst},
 			Pings:   mux.Rate{PerSecond: l.PingRate, Burst: l.PingBurst},
 			Updates: mux.Rate{PerSecond: l.UpdateRate, Burst: l.UpdateRate},
+			Early:   l.EarlyResets,
 		},
 		Window:       uint32(l.Window),
 		KeepAlive:    l.KeepAlive,

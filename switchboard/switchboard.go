@@ -98,6 +98,7 @@ type Limits struct {
 	Watches         int // per session [16]; over it quota
 	WatchEvents     int // waiting for one watch [256]; over it lagged
 	WatchBytes      int // waiting for one watch [256 KiB]; over it lagged
+	WatchLags       int // of one watch within a minute [3]; with so many it ends, quota
 	Offers          int // pending at one callee [64]; a connect over it waits, then busy
 	OffersPerCaller int // of these from one key [8]; likewise
 	NamesPerKey     int // owned and waited for [16]; over it quota
@@ -108,7 +109,8 @@ type Limits struct {
 	LaneBacklog     int // yamux lanes that a session has opened and nobody has looked at [64]; over it the stream is reset
 	OpenRate        int // lanes that a session opens per second [2000]; over it they wait
 	OpenBurst       int // lanes opened at once [512]; likewise
-	ResetRate       int // yamux resets by a session per second [500]; over it the session ends with enhance_calm
+	EarlyResets     int // of 1000 lanes that a session opens, those that it resets before anybody looks at them [500]; over it the session ends with enhance_calm
+	ResetRate       int // yamux resets by a session per second [500]; likewise
 	ResetBurst      int // resets at once [1024]; likewise
 	PingRate        int // yamux pings by a session per second [4]; likewise
 	PingBurst       int // pings at once [16]; likewise
@@ -117,6 +119,10 @@ type Limits struct {
 	HeldTotal       int // likewise for all keys together [1 GiB, or a quarter of the memory that the process may use if that is less]; over it that of the key for which most is held
 	Window          int // bytes that a peer may send ahead on a yamux lane [256 KiB], from that to 1 MiB; more ends the session
 	Attempts        int // pending at direct links, of one caller's key [16]; over it busy
+	Passed          int // sockets passed to a session that it may not have taken [4]; over it no link of the kind fd
+	PassedTotal     int // to all sessions [256]; likewise
+	Moved           int // channels that have moved, of a session [1024]; over it no direct link, and none is adopted
+	Invites         int // outstanding [32]; over it quota
 	RedeemRate      int // invites redeemed from one source per minute [5]; over it rate_limited
 	ByteRate        int // bytes per second that the sessions of one key may send over the relay [no bound]; over it they wait
 
@@ -124,6 +130,8 @@ type Limits struct {
 	DeadAfter    time.Duration // silence after which it ends [45 s]
 	WriteTimeout time.Duration // for a peer to take a piece of what is written [10 s]; over it its session ends
 	OpenTimeout  time.Duration // for a connect to be answered, if it does not say [10 s]; over it timeout
+	AttemptLife  time.Duration // of an attempt at a direct link, while which it counts [15 s]
+	DirectLease  time.Duration // for which an end of a channel that has moved may be without a session [1 min]; over it the channel ends
 	ChannelStall time.Duration // how long bytes of a relayed channel may wait while none moves [no bound]; over it reset, quota
 
 	// NameHold is how long a name whose session has ended, and that nobody waits
@@ -156,11 +164,9 @@ const (
 	noticeTimeout      = 2 * time.Second        // for a peer to take a channel.close
 	revokeTimeout      = 500 * time.Millisecond // for a revoked peer to hear of its moved channels
 	drainTimeout       = 30 * time.Second
+	attemptLife        = 15 * time.Second
+	directLease        = control.DefaultLeaseMS * time.Millisecond
 )
-
-// maxMoved is how many moved channels a session may have an end of (PROTOCOL.md
-// §8).
-const maxMoved = 1024
 
 // Errors of New and Serve.
 var (
@@ -182,12 +188,13 @@ func (l Limits) withDefaults() Limits {
 		n int
 	}{
 		{&l.SessionsPerKey, 64}, {&l.Lanes, 1024}, {&l.Calls, 64},
-		{&l.Watches, 16}, {&l.WatchEvents, 256}, {&l.WatchBytes, 256 << 10},
+		{&l.Watches, 16}, {&l.WatchEvents, 256}, {&l.WatchBytes, 256 << 10}, {&l.WatchLags, 3},
 		{&l.Offers, 64}, {&l.OffersPerCaller, 8}, {&l.NamesPerKey, 16}, {&l.WaitersPerName, 64}, {&l.NamesPerTenant, 1024},
 		{&l.CallRate, 2000}, {&l.CallBurst, 4000}, {&l.LaneBacklog, 64},
-		{&l.OpenRate, 2000}, {&l.OpenBurst, 512}, {&l.ResetRate, 500}, {&l.ResetBurst, 1024},
+		{&l.OpenRate, 2000}, {&l.OpenBurst, 512}, {&l.EarlyResets, 500}, {&l.ResetRate, 500}, {&l.ResetBurst, 1024},
 		{&l.PingRate, 4}, {&l.PingBurst, 16}, {&l.UpdateRate, 20_000}, {&l.Held, 64 << 20},
 		{&l.Window, 256 << 10}, {&l.Attempts, 16}, {&l.RedeemRate, redeemsPerMinute},
+		{&l.Passed, 4}, {&l.PassedTotal, 256}, {&l.Moved, 1024}, {&l.Invites, 32},
 	} {
 		if *f.p == 0 {
 			*f.p = f.n
@@ -198,7 +205,7 @@ func (l Limits) withDefaults() Limits {
 		d time.Duration
 	}{
 		{&l.KeepAlive, keepAlive}, {&l.DeadAfter, deadAfter}, {&l.WriteTimeout, writeTimeout},
-		{&l.OpenTimeout, control.DefaultTimeoutMS * time.Millisecond},
+		{&l.OpenTimeout, control.DefaultTimeoutMS * time.Millisecond}, {&l.AttemptLife, attemptLife}, {&l.DirectLease, directLease},
 	} {
 		if *f.p == 0 {
 			*f.p = f.d

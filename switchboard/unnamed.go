@@ -13,17 +13,14 @@ import (
 	"github.com/cad2f06c/switchboard/muxrpc"
 )
 
-// Bounds of descriptors that are passed (PROTOCOL.md §8).
-const (
-	maxUnnamed = 4   // of a session
-	maxSent    = 256 // of all: the kernel counts those that nobody has read yet
-	unnamedFor = 10 * time.Second
-)
+// unnamedFor is how long a descriptor that was passed counts.
+const unnamedFor = 10 * time.Second
 
 var errUnnamed = errors.New("too many descriptors are under way")
 
-// unnamed are the descriptors that peers may not have taken yet. They are counted
-// in and given up by time, for a peer may take them and say nothing.
+// unnamed are the descriptors that peers may not have taken yet: the kernel counts
+// those that nobody has read, whose ever they are. They are counted in and given up
+// by time, for a peer may take them and say nothing.
 type unnamed struct {
 	mu   sync.Mutex
 	list []sentFD
@@ -35,8 +32,9 @@ type sentFD struct {
 	until   time.Time
 }
 
-// take counts a descriptor in for each of two sessions, or reports false.
-func (u *unnamed) take(to [2]*session, id channel.ID, now time.Time) bool {
+// take counts a descriptor in for each of two sessions, or says which limit that
+// would pass.
+func (u *unnamed) take(to [2]*session, id channel.ID, now time.Time, l *Limits) (over bound, ok bool) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.list = slices.DeleteFunc(u.list, func(d sentFD) bool { return !d.until.After(now) })
@@ -44,12 +42,17 @@ func (u *unnamed) take(to [2]*session, id channel.ID, now time.Time) bool {
 	for _, s := range to {
 		u.list = append(u.list, sentFD{s, id, now.Add(unnamedFor)})
 	}
-	if len(u.list) > maxSent || u.countLocked(to[0]) > maxUnnamed || u.countLocked(to[1]) > maxUnnamed {
-		clear(u.list[before:])
-		u.list = u.list[:before]
-		return false
+	switch {
+	case len(u.list) > l.PassedTotal:
+		over = overPassedTotal
+	case u.countLocked(to[0]) > l.Passed || u.countLocked(to[1]) > l.Passed:
+		over = overPassed
+	default:
+		return 0, true
 	}
-	return true
+	clear(u.list[before:])
+	u.list = u.list[:before]
+	return over, false
 }
 
 func (u *unnamed) countLocked(s *session) (n int) {
@@ -88,8 +91,8 @@ func (s *session) passPair(target *session, id channel.ID) (int, error) {
 	if m[0] == nil || m[1] == nil {
 		return 0, mux.ErrNoFiles
 	}
-	if !s.srv.unnamed.take([2]*session{s, target}, id, time.Now()) {
-		s.srv.over.count(overPassed)
+	if over, ok := s.srv.unnamed.take([2]*session{s, target}, id, time.Now(), &s.srv.limits); !ok {
+		s.srv.over.count(over)
 		return 0, errUnnamed
 	}
 	pair, err := socketPair()

@@ -9,8 +9,8 @@ import (
 	"github.com/cad2f06c/switchboard/internal/control"
 )
 
-// TestUnnamed: four under way to a session, and 256 in all, until the callee has
-// answered, the channel has moved, the session has ended, or 10 s.
+// TestUnnamed: so many under way to a session, and so many in all, until the callee
+// has answered, the channel has moved, the session has ended, or 10 s.
 func TestUnnamed(t *testing.T) {
 	now := time.Unix(1, 0)
 	a, b, c := &session{}, &session{}, &session{}
@@ -19,6 +19,7 @@ func TestUnnamed(t *testing.T) {
 		ids[i] = channel.NewID()
 	}
 	var u unnamed
+	l := Limits{PassedTotal: 20}.withDefaults()
 	for i, step := range []struct {
 		before func()
 		to     [2]*session
@@ -36,8 +37,8 @@ func TestUnnamed(t *testing.T) {
 		if step.before != nil {
 			step.before()
 		}
-		if got := u.take(step.to, ids[i], now); got != step.want {
-			t.Errorf("step %d: %v", i, got)
+		if over, got := u.take(step.to, ids[i], now, &l); got != step.want || !got && over != overPassed {
+			t.Errorf("step %d: %v, over %v", i, got, over)
 		}
 	}
 	u.over(ids[1])
@@ -48,14 +49,26 @@ func TestUnnamed(t *testing.T) {
 	if len(u.list) != 3 {
 		t.Errorf("%d left behind a session", len(u.list))
 	}
-	if later := now.Add(unnamedFor); !u.take([2]*session{a, b}, ids[7], later) || len(u.list) != 2 {
+	if _, ok := u.take([2]*session{a, b}, ids[7], now.Add(unnamedFor), &l); !ok || len(u.list) != 2 {
 		t.Errorf("%d left 10 s later", len(u.list))
 	}
-	u = unnamed{}
-	for u.take([2]*session{{}, {}}, ids[0], now) {
-	}
-	if len(u.list) != maxSent {
-		t.Errorf("%d in all", len(u.list))
+	for _, set := range []Limits{{}, {PassedTotal: 20}, {PassedTotal: 20, Passed: 1}} {
+		l := set.withDefaults()
+		u = unnamed{}
+		over, ok := bound(0), true
+		for ok {
+			over, ok = u.take([2]*session{{}, {}}, ids[0], now, &l)
+		}
+		if len(u.list) != l.PassedTotal || over != overPassedTotal {
+			t.Errorf("%d in all, over %v", len(u.list), over)
+		}
+		u = unnamed{}
+		for ok = true; ok; {
+			over, ok = u.take([2]*session{a, {}}, ids[0], now, &l)
+		}
+		if u.countLocked(a) != l.Passed || over != overPassed {
+			t.Errorf("%d to one, over %v", u.countLocked(a), over)
+		}
 	}
 }
 

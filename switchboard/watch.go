@@ -1,6 +1,7 @@
 package switchboard
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/cad2f06c/switchboard/internal/control"
@@ -8,11 +9,8 @@ import (
 	"github.com/cad2f06c/switchboard/names"
 )
 
-// A watch that lags this often within this time ends (PROTOCOL.md §5).
-const (
-	maxLags   = 3
-	lagWindow = time.Minute
-)
+// lagWindow is the time in which a watch that lags Limits.WatchLags times ends.
+const lagWindow = time.Minute
 
 // watch is one names.watch. Its goroutine sends what publishLocked queues. The
 // queue is bounded: over the bound everything in it is forgotten, and the
@@ -163,13 +161,13 @@ func (w *watch) next() (told, *beginning, error) {
 	w.sender = senderRun
 	switch {
 	case w.lagged:
-		now := time.Now()
+		now, most := time.Now(), w.sess.srv.limits.WatchLags
 		w.lags = append(w.lags, now)
-		if n := len(w.lags); n >= maxLags && now.Sub(w.lags[n-maxLags]) < lagWindow {
+		if n := len(w.lags); n >= most && now.Sub(w.lags[n-most]) < lagWindow {
 			w.sess.srv.over.count(overLags)
-			return told{}, nil, control.Quota.With("the watch lagged three times in a minute")
+			return told{}, nil, control.Quota.With(fmt.Sprintf("the watch lagged too often in a minute: %d times", most))
 		}
-		w.lags = w.lags[max(0, len(w.lags)-maxLags):]
+		w.lags = w.lags[max(0, len(w.lags)-most):]
 		w.lagged = false
 		b := w.beginLocked(nil)
 		b.lagged = true

@@ -65,6 +65,13 @@ const (
 	MaxTimeoutMS     = 60_000
 )
 
+// For how long a direct channel may be without a control session, in milliseconds
+// (PROTOCOL.md §10).
+const (
+	DefaultLeaseMS = 60_000
+	maxLeaseMS     = 24 * 60 * 60_000
+)
+
 // Manifest is the method tree that `manifest` answers, the same to everybody.
 // It lists what the server serves.
 func Manifest() map[string]any {

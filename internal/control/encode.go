@@ -68,6 +68,9 @@ func AppendWhoAmI(b []byte, w *WhoAmI) []byte {
 	b = appendText(b, `,"version":`, w.Server.Version)
 	b = appendText(b, `,"protocol":`, w.Server.Protocol)
 	b = strconv.AppendInt(append(b, `,"started":`...), w.Server.Started, 10)
+	if w.Server.LeaseMS != 0 {
+		b = strconv.AppendInt(append(b, `,"lease_ms":`...), w.Server.LeaseMS, 10)
+	}
 	return append(b, "}}"...)
 }
 

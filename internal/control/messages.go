@@ -2,6 +2,7 @@ package control
 
 import (
 	"encoding/json"
+	"time"
 
 	"github.com/cad2f06c/switchboard/shs"
 )
@@ -127,12 +128,22 @@ type WhoAmI struct {
 	Server  ServerInfo    `json:"server"`
 }
 
-// ServerInfo describes the server. Started is in ms since the Unix epoch.
+// ServerInfo describes the server. Started is in ms since the Unix epoch. LeaseMS is
+// for how long a direct channel may be without a control session; 0 is the default.
 type ServerInfo struct {
 	ID       shs.PublicKey `json:"id"`
 	Version  string        `json:"version"`
 	Protocol string        `json:"protocol"`
 	Started  int64         `json:"started"`
+	LeaseMS  int64         `json:"lease_ms,omitempty"`
+}
+
+// Lease is LeaseMS as a time.
+func (s *ServerInfo) Lease() time.Duration {
+	if s.LeaseMS <= 0 || s.LeaseMS > maxLeaseMS {
+		return DefaultLeaseMS * time.Millisecond
+	}
+	return time.Duration(s.LeaseMS) * time.Millisecond
 }
 
 // ConnectArgs asks for a channel. To is a name or a session id; Key and Epoch

@@ -54,6 +54,9 @@ func readServer(r *quickjson.Reader) (s ServerInfo) {
 		case "started":
 			had.once(r, 3)
 			s.Started = readInt(r)
+		case "lease_ms":
+			had.once(r, 4)
+			s.LeaseMS = readInt(r)
 		default:
 			r.Fail()
 		}

@@ -51,7 +51,7 @@ func (s *Session) frameLocked(h header) error {
 func (s *Session) countLocked(st *Stream, h header) error {
 	r, c, x := &s.cfg.Rates, &s.counts, s.cfg.Excess
 	flood, met := "", (*atomic.Int64)(nil)
-	if h.has(flagSYN) && c.opens.open() {
+	if h.has(flagSYN) && c.opens.open(r.Early) {
 		flood, met = "opens that are reset at once", &x.Early
 	}
 	switch {

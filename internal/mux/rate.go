@@ -27,6 +27,9 @@ type Rates struct {
 	Updates Rate
 	// Empty are data frames without data and without a flag. Default none.
 	Empty Rate
+	// Early is how many of 1,000 streams that the peer opens it may reset before
+	// anybody accepts them. Default 500.
+	Early int
 }
 
 func (r Rates) withDefaults() Rates {
@@ -40,6 +43,9 @@ func (r Rates) withDefaults() Rates {
 		if *d.rate == (Rate{}) {
 			*d.rate = d.def
 		}
+	}
+	if r.Early == 0 {
+		r.Early = openWindow / 2
 	}
 	return r
 }
@@ -90,12 +96,13 @@ type opens struct {
 // openWindow is the number of opens that are judged together.
 const openWindow = 1000
 
-// open counts an open, and reports whether too many of the last were reset early.
-func (o *opens) open() (flood bool) {
+// open counts an open, and reports whether more than most of the last were reset
+// early.
+func (o *opens) open(most int) (flood bool) {
 	if o.total++; o.total < openWindow {
 		return false
 	}
-	flood = o.early > openWindow/2
+	flood = o.early > most
 	*o = opens{}
 	return flood
 }

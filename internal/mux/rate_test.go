@@ -128,25 +128,28 @@ func TestOpenRate(t *testing.T) {
 // TestEarlyResets: who opens streams only to reset them is sent away, though
 // each alone would be within the rates; who resets what was accepted is not.
 func TestEarlyResets(t *testing.T) {
-	loose := mux.Rates{Opens: mux.NoRate, Resets: mux.NoRate}
+	third := func(id uint32) []frame {
+		if id%3 == 0 {
+			return []frame{open(id), flags(id, rst)}
+		}
+		return []frame{open(id)}
+	}
 	for _, c := range []struct {
 		name   string
 		frames func(id uint32) []frame
 		accept bool
 		flood  bool
+		most   int // of 1,000
 	}{
-		{"open, reset", func(id uint32) []frame { return []frame{open(id), flags(id, rst)} }, false, true},
-		{"in one frame", func(id uint32) []frame { return []frame{flags(id, syn|rst)} }, false, true},
-		{"every third", func(id uint32) []frame {
-			if id%3 == 0 {
-				return []frame{open(id), flags(id, rst)}
-			}
-			return []frame{open(id)}
-		}, true, false},
+		{"open, reset", func(id uint32) []frame { return []frame{open(id), flags(id, rst)} }, false, true, 0},
+		{"in one frame", func(id uint32) []frame { return []frame{flags(id, syn|rst)} }, false, true, 0},
+		{"every third", third, true, false, 0},
+		{"every third, which are too many", third, true, true, 300},
+		{"all, which may be", func(id uint32) []frame { return []frame{flags(id, syn|rst)} }, false, false, 1000},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s, peer := rawClient(t, mux.Config{Rates: loose, MaxStreams: 1 << 20, Backlog: 1 << 20})
+				s, peer := rawClient(t, mux.Config{Rates: mux.Rates{Opens: mux.NoRate, Resets: mux.NoRate, Early: c.most}, MaxStreams: 1 << 20, Backlog: 1 << 20})
 				var wg sync.WaitGroup
 				wg.Go(func() { io.Copy(io.Discard, peer) })
 				for i := range uint32(3000) {

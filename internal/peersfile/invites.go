@@ -3,6 +3,7 @@ package peersfile
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -10,12 +11,12 @@ import (
 )
 
 // AddInvite enters an invite: its public key, and the options of who redeems it. The
-// invites that have expired go. Over MaxInvites it is ErrInvites.
-func (f Files) AddInvite(ctx context.Context, now time.Time, key policy.Key, comment string, options ...policy.Option) error {
+// invites that have expired go. With most outstanding it is ErrInvites.
+func (f Files) AddInvite(ctx context.Context, now time.Time, most int, key policy.Key, comment string, options ...policy.Option) error {
 	return f.locked(ctx, func() error {
 		return f.changeInvites(now, func(all []policy.Peer) ([]policy.Change, error) {
-			if len(all) >= MaxInvites {
-				return nil, ErrInvites
+			if len(all) >= most {
+				return nil, fmt.Errorf("%w: %d", ErrInvites, len(all))
 			}
 			return []policy.Change{{Action: policy.Add, Key: key, Comment: comment, Options: options}}, nil
 		})

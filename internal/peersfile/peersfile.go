@@ -25,9 +25,8 @@ import (
 
 // Bounds.
 const (
-	maxFile    = 16 << 20 // bytes
-	lockTime   = 5 * time.Second
-	MaxInvites = 32 // outstanding
+	maxFile  = 16 << 20 // bytes
+	lockTime = 5 * time.Second
 )
 
 // Errors.
@@ -40,7 +39,7 @@ var (
 	ErrNoInvite = errors.New("there is no such invite")
 	// ErrTaken says that another key is redeeming the invite.
 	ErrTaken = errors.New("the invite is being redeemed by another key")
-	// ErrInvites says that there are MaxInvites.
+	// ErrInvites says that there are as many as there may be.
 	ErrInvites = errors.New("too many invites are outstanding")
 	// ErrRevoked says that the key is revoked.
 	ErrRevoked = errors.New("the key is revoked")

@@ -120,7 +120,7 @@ func TestUnsafe(t *testing.T) {
 			_, err2 := f.ReadRevoked()
 			_, err3 := f.ReadInvites(time.Now())
 			for _, err := range []error{err, err2, err3, f.Edit(t.Context(), policy.Change{Action: policy.Add, Key: key(2)}),
-				f.Revoke(t.Context(), key(2), ""), f.AddInvite(t.Context(), time.Now(), key(3), "", expires(time.Hour))} {
+				f.Revoke(t.Context(), key(2), ""), f.AddInvite(t.Context(), time.Now(), 1, key(3), "", expires(time.Hour))} {
 				if !errors.Is(err, peersfile.ErrUnsafe) {
 					t.Errorf("got %v", err)
 				}
@@ -156,9 +156,10 @@ func TestRevoke(t *testing.T) {
 
 func TestRedeem(t *testing.T) {
 	f, now := write(t, "# list\n"), time.Now()
+	const most = 5
 	own := policy.Option{Name: "own", Value: "org.example.*"}
 	add := func(n byte, d time.Duration) error {
-		return f.AddInvite(t.Context(), now, key(n), "bob", own, expires(d))
+		return f.AddInvite(t.Context(), now, most, key(n), "bob", own, expires(d))
 	}
 	must(t, add(1, time.Hour))
 	must(t, add(2, time.Hour))
@@ -188,7 +189,7 @@ func TestRedeem(t *testing.T) {
 	if done, err := f.Finish(t.Context(), now); done != 1 || err != nil || !strings.Contains(read(t, f.Peers), text(13)+" own=") || read(t, f.Invites) != "" {
 		t.Errorf("finished %d, %v: %q %q", done, err, read(t, f.Peers), read(t, f.Invites))
 	}
-	for n := range byte(peersfile.MaxInvites) {
+	for n := range byte(most) {
 		must(t, add(100+n, time.Hour))
 	}
 	if err := add(99, time.Hour); !errors.Is(err, peersfile.ErrInvites) {
@@ -197,7 +198,7 @@ func TestRedeem(t *testing.T) {
 	must(t, f.RemoveInvite(t.Context(), now, key(100)))
 	must(t, add(99, time.Hour))
 	late := now.Add(2 * time.Hour)
-	must(t, f.AddInvite(t.Context(), late, key(50), "", policy.Option{Name: "expires", Value: policy.FormatExpires(late.Add(time.Hour).UnixMilli())}))
+	must(t, f.AddInvite(t.Context(), late, 1, key(50), "", policy.Option{Name: "expires", Value: policy.FormatExpires(late.Add(time.Hour).UnixMilli())}))
 	if all, err := f.ReadInvites(late); err != nil || len(all) != 1 || strings.Count(read(t, f.Invites), "\n") != 1 {
 		t.Errorf("expired invites are left: %d, %v", len(all), err)
 	}
