@@ -52,3 +52,17 @@ func TestDirectLease(t *testing.T) {
 		}
 	}
 }
+
+// TestDirectLeaseOfServer: the server says how long the minute is.
+func TestDirectLeaseOfServer(t *testing.T) {
+	p := newPlace(t)
+	p.cfg.Limits.DirectLease = 100 * time.Millisecond
+	stop := p.serve(t)
+	a, b := dial(t, client.Config{Address: p.address()}), dial(t, client.Config{Address: p.address()})
+	call, accepted := open(t, a, listen(t, b, "org.example.near"), client.OpenOptions{Direct: client.DirectRequire})
+	bounce(t, call, accepted, "hello")
+	stop()
+	call.SetReadDeadline(time.Now().Add(30 * time.Second))
+	_, err := call.Read(make([]byte, 1))
+	wantErr(t, err, client.LinkLost)
+}

@@ -30,7 +30,7 @@ const WINDOW = 1 << 20 // bytes: the package lets it grow, but resets a stream t
 const LATER = 200 // ms until a channel tries to leave the server
 const AGAIN = [1_000, 5_000, 30_000, 60_000] // ms until it tries again, if bytes have flowed
 const REQUIRED = 5_000 // ms for a link without which there is no channel
-const LEASE = 60_000 // ms of a moved channel whose session is gone
+const LEASE = 60_000 // ms of a moved channel whose session is gone, unless the server says
 
 // Node 20 lacks it, the yamux package needs it.
 Promise.withResolvers ??= () => {
@@ -58,7 +58,9 @@ export async function connect (options = {}) {
     theirs.on('error', () => {})
     bus.called(theirs).catch(err => theirs.destroy(err))
   })
-  return bus.start()
+  await bus.start()
+  bus.leaseMs = (await bus.rpc.whoami()).server.lease_ms ?? LEASE
+  return bus
 }
 
 function checkKinds (kinds = []) {
@@ -69,6 +71,7 @@ function checkKinds (kinds = []) {
 /** A Bus whose channels may move to links. */
 class DirectBus extends Bus {
   #paths = new Set() // the open channels
+  leaseMs = LEASE
 
   async open (to, options = {}) {
     checkOptions(options, [...OPEN_OPTIONS, 'direct', 'require'])
@@ -179,7 +182,7 @@ class DirectBus extends Bus {
   }
 
   /** Nobody could revoke what has moved when the session is gone. */
-  lease () { setTimeout(() => this.#cut('link_lost', path => !path.survive), LEASE).unref() }
+  lease () { setTimeout(() => this.#cut('link_lost', path => !path.survive), this.leaseMs).unref() }
 
   async close () {
     const over = [...this.#paths].filter(path => path.kind && path.readableEnded && path.writableFinished)

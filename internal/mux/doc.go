@@ -41,7 +41,8 @@
 // without them. The sender holds at most 64 KiB of a stream (16 KiB when the
 // session has 256 KiB waiting) beside the write of at most 129 KiB that is
 // under way. Nothing is allocated by a length that a peer claims. What
-// received data holds is charged to a Budget, which sessions may share.
+// received data holds is charged to a Budget, which sessions may share, and to
+// those that this is a part of.
 // Answers that wait for the peer to read are bounded: 32 pongs, and resets of
 // 1,024 rows of ids; over these, and over the Rates, the session ends. An idle
 // session has no buffer (TestIdleMemory).
