@@ -52,7 +52,7 @@ type Config struct {
 
 	// Lead lets a goroutine that waits in Stream.Read read the connection itself
 	// while that is promising: while one stream is asked and answered in turn.
-	// What comes for another stream may then be seen up to 1 ms later.
+	// What comes for another stream may then be seen a little later: up to 1 ms, after a long streak up to 8 ms.
 	Lead bool
 
 	// Excess counts what went over a limit. Default: one of its own.

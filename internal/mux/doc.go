@@ -19,14 +19,15 @@
 //
 // A session has one: its reader, which with Config.Handle is whoever calls Run.
 // It never waits for the consumer of a stream. With Config.Lead a Read that
-// waits, of a stream that is asked and answered in turn, reads the connection in
-// its place: the answer then needs no hand-over to another goroutine. Between
-// two such Reads nobody reads, for 1 ms at most; then the reader goes on. Streams
-// whose Reads come back late, or of which several are busy, are left to the
-// reader. Who makes something due writes it in passing, for all streams, as far
-// as the connection takes it without a wait; a goroutine that waits for the
-// connection lives only while there is need. Streams with more to send than goes
-// at once take turns of 16 KiB. Close and Abort wait for the goroutines.
+// waits, of a stream that is asked and answered in turn, reads the connection
+// in its place: the answer then needs no hand-over to another goroutine.
+// Between two such Reads nobody reads, for 1 ms at most, or 8 ms after a long
+// streak of them; then, or when another stream is used, the reader goes on.
+// Streams whose Reads come back late, or of which several are busy, are left to
+// the reader. Who makes something due writes it in passing, for all streams, as
+// far as the connection takes it without a wait; a goroutine that waits for the
+// connection lives only while there is need. Streams with more to send than
+// goes at once take turns of 16 KiB. Close and Abort wait for the goroutines.
 //
 // # Relay
 //

@@ -2,6 +2,11 @@ package mux
 
 import "time"
 
+const (
+	MinTick = minTick
+	MaxTick = maxTick
+)
+
 // Accounts returns what the session has on its books: bytes held for readers,
 // bytes queued by writers, opens without an answer.
 func Accounts(s *Session) (held, queued, unacked int) {

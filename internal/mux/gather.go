@@ -82,6 +82,7 @@ func (s *Session) placeLocked(st *Stream, p []byte) int {
 	}
 	copy(s.dataOutLocked(st, n), p)
 	s.due = true
+	s.othersLocked(st)
 	return n
 }
 
@@ -136,6 +137,7 @@ func (s *Session) scheduleLocked(st *Stream) {
 	if !st.ended {
 		s.ready.push(st)
 		s.due = true
+		s.othersLocked(st)
 	}
 }
 

@@ -6,12 +6,15 @@ import (
 )
 
 const (
-	// freeTick is how often a free right is looked at: it is free for two of
-	// these at most, and so much later may be seen what comes meanwhile.
-	freeTick = 500 * time.Microsecond
+	// A free right is looked at once in a sixteenth of the time that the streak
+	// has lasted, within these bounds. It is free for two such ticks at most, and
+	// so much later may be seen what comes meanwhile.
+	minTick = 500 * time.Microsecond
+	maxTick = 4 * time.Millisecond
 
 	quickly   = 200 * time.Microsecond // from the arrival of data to the next Read
-	minStreak = 8                      // quick returns in a row that free the right; each miss doubles it
+	minStreak = 8                      // quick returns in a row that free the right
+	worth     = 16                     // more of them pay for a miss; one that is not paid for doubles need
 	maxStreak = 4096
 
 	// maxAnswer is the largest piece of data that is taken for an answer: to
@@ -44,11 +47,12 @@ type lead struct {
 	kicked bool  // by's Read was interrupted by the connection's read deadline
 	err    error // that ended a leader's read
 
-	last   uint32 // the stream that data came for
-	fresh  bool   // and whose Read has not waited again since
-	streak int    // how often it did so quickly, in a row
-	need   int    // the streak that frees the right
-	always bool   // any does: for tests
+	last   uint32    // the stream that data came for
+	fresh  bool      // and whose Read has not waited again since
+	streak int       // how often it did so quickly, in a row
+	began  time.Time // the streak
+	need   int       // the streak that frees the right
+	always bool      // any does: for tests
 
 	gen, seen uint64 // how often the right was freed; and had been when ticking began
 	timer     *time.Timer
@@ -76,8 +80,8 @@ func (s *Session) returnedLocked(st *Stream) {
 	l.fresh = false
 	switch {
 	case l.always || time.Since(s.heard) <= quickly:
-		if l.streak++; l.streak >= 8*l.need {
-			l.need = minStreak
+		if l.streak++; l.streak == 1 {
+			l.began = s.heard
 		}
 	case l.right == free:
 		l.missLocked()
@@ -86,10 +90,14 @@ func (s *Session) returnedLocked(st *Stream) {
 	}
 }
 
-// missLocked ends a streak that did not last as long as it seemed to.
+// missLocked ends a streak in which the right was freed.
 func (l *lead) missLocked() {
+	if l.streak < l.need+worth {
+		l.need = min(2*l.need, maxStreak)
+	} else {
+		l.need = minStreak
+	}
 	l.streak = 0
-	l.need = min(2*l.need, maxStreak)
 }
 
 // rest is called by readLoop between two batches. It gives the right away if
@@ -135,9 +143,9 @@ func (s *Session) leadLocked(st *Stream) bool {
 		case l.kicked:
 			l.kicked = false
 			s.setDeadAt(s.heard) // an error comes again
-		case waits && (more || l.last == st.id || !l.hot()):
+		case more, waits && (l.last == st.id || !l.hot()):
 			continue
-		case !more && l.hot() && s.state == live:
+		case l.hot() && s.state == live:
 			l.by = nil
 			s.freeLocked()
 			return !waits // else another stream is in a streak
@@ -154,18 +162,19 @@ func (s *Session) freeLocked() {
 	l.right = free
 	l.gen++
 	if !l.ticking {
-		s.tickFreeLocked()
+		s.tickFreeLocked(s.heard)
 	}
 }
 
-func (s *Session) tickFreeLocked() {
+func (s *Session) tickFreeLocked(now time.Time) {
 	l := &s.lead
 	l.ticking, l.seen = true, l.gen
+	tick := min(max(now.Sub(l.began)/16, minTick), maxTick)
 	if l.timer == nil {
-		l.timer = time.AfterFunc(freeTick, s.onFree)
+		l.timer = time.AfterFunc(tick, s.onFree)
 		return
 	}
-	l.timer.Reset(freeTick)
+	l.timer.Reset(tick)
 }
 
 // onFree runs on a timer's goroutine: see onTick. It is not armed again for
@@ -181,7 +190,7 @@ func (s *Session) onFree() {
 		l.missLocked()
 		s.backLocked()
 	default:
-		s.tickFreeLocked()
+		s.tickFreeLocked(time.Now())
 	}
 }
 
@@ -205,6 +214,14 @@ func (s *Session) kickLocked(st *Stream) {
 	if st != nil && l.by == st && !l.kicked {
 		l.kicked = true
 		s.wire.SetReadDeadline(time.Unix(1, 0)) // an error would end the read as well
+	}
+}
+
+// othersLocked notes that st has something to say. If the right is free for
+// another stream, an answer to st may come meanwhile.
+func (s *Session) othersLocked(st *Stream) {
+	if s.lead.right == free && s.lead.last != st.id {
+		s.backLocked()
 	}
 }
 

@@ -171,43 +171,74 @@ func TestLeaderDeadlineMoves(t *testing.T) {
 	})
 }
 
-// What comes while nobody reads is seen within 1 ms, and seldom so late: who
-// computes between two Reads has to be quick ever longer before it leads again.
-func TestFreeForAMillisecond(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		l := newLeading(t, mux.Config{})
-		defer l.end()
-		st, other := l.open(), l.open()
-		l.call(other)
-		late := 0
-		for range 100 {
-			var seen time.Time
-			var reading sync.WaitGroup
-			reading.Go(func() { // waits before the right is free, as a control lane does
-				other.Read(make([]byte, 10))
-				seen = time.Now()
-			})
-			synctest.Wait()
-			for range 100 {
-				l.call(st)
-			}
-			begun := time.Now()
-			other.Write([]byte("x"))
-			reading.Wait()
-			if d := seen.Sub(begun); d > time.Millisecond {
-				t.Fatalf("seen after %v", d)
-			} else if d > 0 {
-				late++
-			}
-		}
-		if late == 0 || late > 10 {
-			t.Errorf("%d of 100 were late, want a few", late)
-		}
-	})
+// pushed opens a stream from the peer: who speaks, and who hears it here.
+func (l *leading) pushed() (from, to *mux.Stream) {
+	l.t.Helper()
+	from, err := l.peer.Open(l.t.Context())
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	to, err = l.s.Accept(l.t.Context())
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	return from, to
 }
 
-// A Write that waits for its window, and a Read of another stream, have the
-// connection read at once.
+// What the peer says unasked while nobody reads is seen within two ticks of what
+// the streak has lasted, and seldom so late: who computes between two Reads has
+// to be quick ever longer before it leads again, but for one who was quick long.
+func TestFreeForATick(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		calls   int           // before each push
+		pause   time.Duration // before each of them, in which nothing is at hand
+		most    time.Duration
+		rounds  int
+		atLeast int // of them are late
+		atMost  int
+	}{
+		{"short streaks", 20, 0, 2 * mux.MinTick, 100, 1, 10},
+		{"paid for", 100, 0, 2 * mux.MinTick, 50, 45, 50},
+		{"long streak", 1000, 100 * time.Microsecond, 2 * mux.MaxTick, 10, 9, 10},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := newLeading(t, mux.Config{})
+				defer l.end()
+				from, to := l.pushed()
+				st := l.open()
+				late := 0
+				for range c.rounds {
+					var seen time.Time
+					var reading sync.WaitGroup
+					reading.Go(func() { // waits before the right is free, as a control lane does
+						to.Read(make([]byte, 10))
+						seen = time.Now()
+					})
+					synctest.Wait()
+					for range c.calls {
+						time.Sleep(c.pause)
+						l.call(st)
+					}
+					begun := time.Now()
+					from.Write([]byte("x"))
+					reading.Wait()
+					if d := seen.Sub(begun); d > c.most {
+						t.Fatalf("seen after %v", d)
+					} else if d > 0 {
+						late++
+					}
+				}
+				if late < c.atLeast || late > c.atMost {
+					t.Errorf("%d of %d were late, want %d to %d", late, c.rounds, c.atLeast, c.atMost)
+				}
+			})
+		})
+	}
+}
+
+// Who uses another stream has the connection read at once.
 func TestFreeIsReclaimed(t *testing.T) {
 	for _, c := range []struct {
 		name string
@@ -220,7 +251,7 @@ func TestFreeIsReclaimed(t *testing.T) {
 				l.t.Error(err)
 			}
 		}},
-		{"Read", func(l *leading, other *mux.Stream) { l.call(other) }},
+		{"call", func(l *leading, other *mux.Stream) { l.call(other) }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
