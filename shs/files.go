@@ -103,9 +103,9 @@ func (w *writer) writeFile(f *os.File, p []byte) error {
 // readOnce is one read from the descriptor, of a file as well if they are taken.
 func (r *reader) readOnce(fd uintptr) (n int, again bool, err error) {
 	if r.take == nil {
-		return readRaw(fd, r.buf[r.end:])
+		return readRaw(r.calls, fd, r.buf[r.end:])
 	}
-	n, r.file, again, err = recvFile(fd, r.buf[r.end:], r.control)
+	n, r.file, again, err = recvFile(r.calls, fd, r.buf[r.end:], r.control)
 	return n, again, err
 }
 

@@ -5,6 +5,8 @@ package shs
 import (
 	"errors"
 	"os"
+
+	"github.com/cad2f06c/switchboard/internal/sock"
 )
 
 // passesFiles says whether this system has recvFile and sendFile.
@@ -12,7 +14,7 @@ const passesFiles = false
 
 const controlSize = 0
 
-func recvFile(uintptr, []byte, []byte) (n int, f *os.File, again bool, err error) {
+func recvFile(sock.Calls, uintptr, []byte, []byte) (n int, f *os.File, again bool, err error) {
 	return 0, nil, false, errors.ErrUnsupported
 }
 

@@ -8,6 +8,8 @@ import (
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/cad2f06c/switchboard/internal/sock"
 )
 
 // passesFiles says whether this system has recvFile and sendFile.
@@ -20,9 +22,9 @@ const controlSize = 24
 // recvFile is one recvmsg(2) that does not wait, and the file that came with the
 // bytes, if one did. control is where its control message goes. again: nothing
 // is there.
-func recvFile(fd uintptr, p, control []byte) (n int, f *os.File, again bool, err error) {
+func recvFile(calls sock.Calls, fd uintptr, p, control []byte) (n int, f *os.File, again bool, err error) {
 	for {
-		n, fds, flags, err := recvRights(int(fd), p, control)
+		n, fds, flags, err := recvRights(calls, fd, p, control)
 		if len(fds) == 1 && err == nil && flags&unix.MSG_CTRUNC == 0 {
 			return n, os.NewFile(uintptr(fds[0]), "passed"), false, nil
 		}

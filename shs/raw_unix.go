@@ -7,16 +7,16 @@ import (
 	"os"
 	"syscall"
 
-	"golang.org/x/sys/unix"
+	"github.com/cad2f06c/switchboard/internal/sock"
 )
 
 // rawIO says whether this system has readRaw and writeRaw.
 const rawIO = true
 
 // readRaw is one read(2) that does not wait. again: nothing is there.
-func readRaw(fd uintptr, p []byte) (n int, again bool, err error) {
+func readRaw(calls sock.Calls, fd uintptr, p []byte) (n int, again bool, err error) {
 	for {
-		n, err := syscall.Read(int(fd), p)
+		n, err := calls.Read(fd, p)
 		switch {
 		case err == syscall.EINTR:
 		case err == syscall.EAGAIN:
@@ -33,12 +33,12 @@ func readRaw(fd uintptr, p []byte) (n int, again bool, err error) {
 
 // readvRaw is one read(2) into a and then b that does not wait. again: nothing is
 // there.
-func readvRaw(fd uintptr, a, b []byte) (n int, again bool, err error) {
+func readvRaw(calls sock.Calls, fd uintptr, a, b []byte) (n int, again bool, err error) {
 	if len(a) == 0 {
-		return readRaw(fd, b)
+		return readRaw(calls, fd, b)
 	}
 	for {
-		n, err := unix.Readv(int(fd), [][]byte{a, b})
+		n, err := calls.Readv(fd, a, b)
 		switch {
 		case err == syscall.EINTR:
 		case err == syscall.EAGAIN:
@@ -55,15 +55,15 @@ func readvRaw(fd uintptr, a, b []byte) (n int, again bool, err error) {
 
 // writeRaw is one write(2) of a and then b that does not wait. again: the kernel
 // takes nothing now.
-func writeRaw(fd uintptr, a, b []byte) (n int, again bool, err error) {
+func writeRaw(calls sock.Calls, fd uintptr, a, b []byte) (n int, again bool, err error) {
 	for {
 		if len(a) == 0 {
 			a, b = b, nil
 		}
 		if len(b) == 0 {
-			n, err = syscall.Write(int(fd), a)
+			n, err = calls.Write(fd, a)
 		} else {
-			n, err = unix.Writev(int(fd), [][]byte{a, b})
+			n, err = calls.Writev(fd, a, b)
 		}
 		switch {
 		case err == syscall.EINTR:

@@ -7,6 +7,8 @@ import (
 	"net"
 	"os"
 	"syscall"
+
+	"github.com/cad2f06c/switchboard/internal/sock"
 )
 
 const (
@@ -47,7 +49,8 @@ type reader struct {
 	err    error  // sticky, comes after view
 	closed bool   // err was set by us, not met in the stream
 
-	raw    syscall.RawConn       // nil: conn is no socket
+	raw    syscall.RawConn // nil: conn is no socket
+	calls  sock.Calls
 	recv   func(fd uintptr) bool // r.recvRaw, made once
 	got    int                   // bytes of the raw read in progress
 	rawErr error                 // of the raw read in progress

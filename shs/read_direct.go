@@ -79,7 +79,7 @@ func (r *reader) stow(p []byte) {
 
 // recvScattered reads from the descriptor into head and into.
 func (r *reader) recvScattered(fd uintptr) bool {
-	n, again, err := readvRaw(fd, r.head, r.into)
+	n, again, err := readvRaw(r.calls, fd, r.head, r.into)
 	if again {
 		return false
 	}

@@ -6,6 +6,8 @@ import (
 	"net"
 	"os"
 	"syscall"
+
+	"github.com/cad2f06c/switchboard/internal/sock"
 )
 
 const (
@@ -46,7 +48,8 @@ type writer struct {
 	ended  bool   // the goodbye is framed
 	err    error  // sticky
 
-	raw    syscall.RawConn       // nil: conn is no socket
+	raw    syscall.RawConn // nil: conn is no socket
+	calls  sock.Calls
 	send   func(fd uintptr) bool // w.sendRaw, made once
 	wait   bool                  // whether the raw write in progress waits
 	rawErr error                 // of the raw write in progress
@@ -244,7 +247,7 @@ func (w *writer) pushOnce(wait bool) error {
 // the kernel takes more.
 func (w *writer) sendRaw(fd uintptr) bool {
 	for {
-		n, again, err := writeRaw(fd, w.out[w.sent:], w.body)
+		n, again, err := writeRaw(w.calls, fd, w.out[w.sent:], w.body)
 		if again {
 			return !w.wait
 		}

@@ -259,6 +259,8 @@ func (s *Server) login(v *visit, raw net.Conn) (conn *shs.Conn, err error) {
 		cfg.PlainKey = s.cfg.NetworkKey.Plain(o.uid, o.listenUID)
 	}
 	conn = shs.Server(raw, cfg)
-	err = conn.Handshake(v)
+	if err = conn.Handshake(v); err == nil && s.cfg.Unmonitored {
+		conn.Unmonitor()
+	}
 	return conn, err
 }

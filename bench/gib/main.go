@@ -57,7 +57,7 @@ func run(mode string, single bool, size, maxGrowth int64) error {
 		srv.Wait()
 	}()
 
-	cfg := client.Config{Address: address, Direct: client.DirectNever, SingleLane: single, Mode: map[string]client.Mode{"plain": client.ModePlain, "box": client.ModeBox}[mode]}
+	cfg := client.Config{Address: address, Direct: client.DirectNever, SingleLane: single, Unmonitored: true, Mode: map[string]client.Mode{"plain": client.ModePlain, "box": client.ModeBox}[mode]}
 	a, b, err := connect(ctx, cfg)
 	if err != nil {
 		return err

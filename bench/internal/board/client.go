@@ -73,7 +73,7 @@ func Dialer(mode string) (drive.Dialer, error) {
 		h := fnv.New32a()
 		io.WriteString(h, id)
 		k := h.Sum32() % keyCount
-		return dial(client.Config{Address: at.addr, Key: at.keys[k], Prepared: at.prepared[k], Mode: w.mode, Direct: w.direct, DirectKinds: w.kinds, NoReconnect: true})
+		return dial(client.Config{Address: at.addr, Key: at.keys[k], Prepared: at.prepared[k], Mode: w.mode, Direct: w.direct, DirectKinds: w.kinds, NoReconnect: true, Unmonitored: true})
 	}, nil
 }
 

@@ -75,7 +75,7 @@ func Serve(ctx context.Context, dir string, tcp bool, ready func(addr string)) e
 	if err := os.WriteFile(filepath.Join(dir, seedFile), seed, 0o600); err != nil {
 		return err
 	}
-	cfg := switchboard.Config{Key: shs.GenerateKey(), Limits: limits(), Version: "bench"}
+	cfg := switchboard.Config{Key: shs.GenerateKey(), Limits: limits(), Version: "bench", Unmonitored: true}
 	socket := filepath.Join(dir, socketFile)
 	ln, err := switchboard.Listen(ctx, "unix:"+socket)
 	if err != nil {

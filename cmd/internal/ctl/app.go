@@ -100,6 +100,7 @@ func (a *app) dial(ctx context.Context, cfg client.Config) (*client.Client, erro
 	if err := a.fill(&cfg); err != nil {
 		return nil, err
 	}
+	cfg.Unmonitored = true
 	c, err := client.Dial(ctx, cfg)
 	switch {
 	case err == nil:

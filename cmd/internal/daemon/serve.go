@@ -88,7 +88,7 @@ func (p *plan) newServer(
 ) (srv *switchboard.Server, err error) {
 	cfg := switchboard.Config{
 		Key: key, NetworkKey: p.networkKey, Policy: p.policy, AdvertiseHost: p.advertise, Version: version.String(), Log: log,
-		Limits: p.limits, DrainTimeout: p.drain, Reload: reloads.ask, Audit: audit,
+		Limits: p.limits, DrainTimeout: p.drain, Reload: reloads.ask, Audit: audit, Unmonitored: true,
 	}
 	if p.peersFile != "" {
 		cfg.Peers = &switchboard.PeerFiles{Authorized: p.peersFile, Addresses: reachable(lns, key.Public())}
