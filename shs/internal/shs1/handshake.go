@@ -33,14 +33,17 @@ func Client(rw io.ReadWriter, cfg *Config) (*Session, error) {
 		return nil, fmt.Errorf("writing client hello: %w", refused(err))
 	}
 
-	// Message 2: server hello.
+	// Message 2: server hello. What needs no b is worked out before it is there.
+	if err := x.own.mix(&x.aB, &B); err != nil {
+		return nil, fmt.Errorf("server key: %w", err)
+	}
 	b, err := x.readServerHello(rw)
 	if err != nil {
 		return nil, err
 	}
 
 	// Message 3: client proof, boxed under K | a·b | a·B.
-	if err := x.mixHello(x.own, &b, x.own, &B); err != nil {
+	if err := x.mixHello(&b); err != nil {
 		return nil, fmt.Errorf("server hello: %w", err)
 	}
 	statement := newClientStatement(x.K, cfg.ServerKey[:], &x.hashAB)
@@ -204,7 +207,10 @@ func (x *exchange) readServerHello(r io.Reader) (b publicKey, err error) {
 // openClientProof opens and checks message 3, and returns the client's key for
 // A·b.
 func (x *exchange) openClientProof(a *publicKey) (A publicKey, err error) {
-	if err := x.mixHello(x.own, a, &x.curve, a); err != nil {
+	if err := x.curve.mix(&x.aB, a); err != nil {
+		return A, err
+	}
+	if err := x.mixHello(a); err != nil {
 		return A, err
 	}
 	opened := open(x.proof3[:0], x.boxed3[:], &x.k2)
@@ -231,13 +237,10 @@ func (x *exchange) openClientProof(a *publicKey) (A publicKey, err error) {
 	return x.peerCurve((*[32]byte)(x.proof3.key()))
 }
 
-// mixHello derives what both sides know after the hellos, from own and remote
-// parts of a·b and of a·B.
-func (x *exchange) mixHello(abSecret *keyPair, abPublic *publicKey, aBSecret *keyPair, aBPublic *publicKey) error {
-	if err := abSecret.mix(&x.ab, abPublic); err != nil {
-		return err
-	}
-	if err := aBSecret.mix(&x.aB, aBPublic); err != nil {
+// mixHello derives what both sides know after the hellos, from the other's
+// ephemeral key and from a·B, which is there.
+func (x *exchange) mixHello(other *publicKey) error {
+	if err := x.own.mix(&x.ab, other); err != nil {
 		return err
 	}
 	x.hashAB = sha256.Sum256(x.ab[:])
