@@ -16,7 +16,8 @@ import (
 )
 
 // side is what one side of a Secret Handshake cannot do without, and nothing
-// else: no packets, no connection, no product. The key objects are kept.
+// else: no packets, no connection, no product. The key objects are kept. Its X25519
+// is the standard library's, whatever the product's is: it measures the machine.
 type side struct {
 	own  *ecdh.PrivateKey
 	peer ed25519.PublicKey

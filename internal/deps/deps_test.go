@@ -27,6 +27,7 @@ type rule struct {
 const (
 	crypto  = "golang.org/x/crypto"
 	edwards = "filippo.io/edwards25519"
+	circl   = "github.com/cloudflare/circl"
 	sys     = "golang.org/x/sys"
 	cobra   = "github.com/spf13/cobra"
 	pflag   = "github.com/spf13/pflag"
@@ -41,7 +42,7 @@ var rules = []rule{
 	{pkg: "shs", ours: []string{"shs/internal/...", "internal/sock"}, modules: []string{crypto, edwards, sys},
 		why: "a leaf: authentication is read and audited by itself; sys is for writev"},
 	{pkg: "shs/internal/salsa", modules: []string{crypto, sys}, why: "a leaf: it knows keys and bytes, and what the processor can do"},
-	{pkg: "shs/internal/...", ours: []string{"shs/internal/..."}, modules: []string{crypto, edwards},
+	{pkg: "shs/internal/...", ours: []string{"shs/internal/..."}, modules: []string{crypto, edwards, circl},
 		why: "a leaf, as shs is"},
 	{pkg: "internal/quickjson", why: "a leaf: it knows JSON, and no name of a field"},
 	{pkg: "muxrpc", ours: []string{"internal/quickjson"}, why: "the codec serves any connection and knows neither keys nor names"},

@@ -2,8 +2,6 @@ package shs1
 
 import (
 	"context"
-	"crypto/ecdh"
-	"crypto/rand"
 	"time"
 )
 
@@ -15,32 +13,30 @@ const (
 // ahead holds ephemeral keys made while nothing was to be done. A key is in the
 // channel or with one handshake, never both, so none is used twice.
 type ahead struct {
-	keys  chan *ecdh.PrivateKey
+	keys  chan *keyPair
 	taken chan struct{} // one slot: a handshake has begun
 }
 
 func newAhead() ahead {
-	return ahead{keys: make(chan *ecdh.PrivateKey, maxAhead), taken: make(chan struct{}, 1)}
+	return ahead{keys: make(chan *keyPair, maxAhead), taken: make(chan struct{}, 1)}
 }
 
 // take returns a key that nobody has had, made ahead or now.
-func (a *ahead) take() (*ecdh.PrivateKey, error) {
+func (a *ahead) take() *keyPair {
 	select {
 	case a.taken <- struct{}{}:
 	default:
 	}
 	select {
 	case key := <-a.keys:
-		return key, nil
+		return key
 	default:
 		return newEphemeral()
 	}
 }
 
-func newEphemeral() (*ecdh.PrivateKey, error) { return ecdh.X25519().GenerateKey(rand.Reader) }
-
 // MakeAhead makes ephemeral keys for the handshakes to come whenever there has
-// been none for 20 ms, until ctx ends. Then it drops those that are left. One
+// been none for 20 ms, until ctx ends. Then it wipes those that are left. One
 // goroutine runs it.
 func (id *Identity) MakeAhead(ctx context.Context) {
 	a := &id.ahead
@@ -57,21 +53,18 @@ func (id *Identity) MakeAhead(ctx context.Context) {
 			if len(a.keys) == cap(a.keys) {
 				continue // until one is taken
 			}
-			key, err := newEphemeral()
-			if err != nil {
-				return // handshakes will say so
-			}
-			a.keys <- key // there is room: nobody else fills it
+			a.keys <- newEphemeral() // there is room: nobody else fills it
 			quiet.Reset(0)
 		}
 	}
 }
 
-// drop forgets all keys. crypto/ecdh offers no way to wipe them.
+// drop wipes all keys.
 func (a *ahead) drop() {
 	for {
 		select {
-		case <-a.keys:
+		case key := <-a.keys:
+			key.wipe()
 		default:
 			return
 		}

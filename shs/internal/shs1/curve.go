@@ -2,7 +2,6 @@ package shs1
 
 import (
 	"bytes"
-	"crypto/ecdh"
 	"crypto/ed25519"
 	"crypto/sha512"
 	"fmt"
@@ -40,36 +39,27 @@ func fieldPrime(d int) [32]byte {
 // would make the shared secret known to everybody, and our own key: a hello
 // that was sent back to us. It does no curve arithmetic, so that a server can
 // look at message 1 at no cost.
-func parseEphemeral(b, own []byte) (*ecdh.PublicKey, error) {
-	u := [32]byte(b)
-	u[31] &= 0x7f
+func parseEphemeral(b, own []byte) (u publicKey, err error) {
+	masked := [32]byte(b)
+	masked[31] &= 0x7f
 	for i := range lowOrder {
-		if u == lowOrder[i] {
-			return nil, fmt.Errorf("%w: ephemeral key of low order", ErrWeakKey)
+		if masked == lowOrder[i] {
+			return u, fmt.Errorf("%w: ephemeral key of low order", ErrWeakKey)
 		}
 	}
 	if bytes.Equal(b, own) {
-		return nil, fmt.Errorf("%w: our own ephemeral key came back", ErrWeakKey)
+		return u, fmt.Errorf("%w: our own ephemeral key came back", ErrWeakKey)
 	}
-	return ecdh.X25519().NewPublicKey(b)
+	return publicKey(b), nil
 }
 
-// mix is a Diffie-Hellman of a secret with a public key. It cannot be called
-// with two publics, and never returns zero.
-func mix(secret *ecdh.PrivateKey, public *ecdh.PublicKey) ([]byte, error) {
-	ss, err := secret.ECDH(public) // an error on an all-zero result
-	if err != nil {
-		return nil, fmt.Errorf("%w: shared secret is zero", ErrWeakKey)
-	}
-	return ss, nil
-}
-
-// secretToCurve is the X25519 secret of an Ed25519 key, libsodium's
-// crypto_sign_ed25519_sk_to_curve25519. X25519 clamps it itself.
-func secretToCurve(key ed25519.PrivateKey) (*ecdh.PrivateKey, error) {
-	h := sha512.Sum512(key.Seed())
+// setSecret makes the X25519 form of an Ed25519 key, libsodium's
+// crypto_sign_ed25519_sk_to_curve25519.
+func (k *keyPair) setSecret(key ed25519.PrivateKey) {
+	h := sha512.Sum512(key[:ed25519.SeedSize])
 	defer clear(h[:])
-	return ecdh.X25519().NewPrivateKey(h[:32])
+	copy(k.secret[:], h[:])
+	k.derive()
 }
 
 // CheckKey refuses every Ed25519 public key that no honest party has, with an

@@ -1,7 +1,6 @@
 package shs1
 
 import (
-	"crypto/ecdh"
 	"crypto/ed25519"
 	"crypto/sha256"
 	"errors"
@@ -24,27 +23,27 @@ func Client(rw io.ReadWriter, cfg *Config) (*Session, error) {
 	if err != nil {
 		return nil, fmt.Errorf("server key: %w", err)
 	}
-	a, err := cfg.Key.ephemeral(cfg.Ephemeral)
-	if err != nil {
-		return nil, err
-	}
 	x := &exchange{Identity: cfg.Key, K: &cfg.Networks[0]}
 	defer x.wipe()
+	x.own = cfg.Key.ephemeral(cfg.Ephemeral)
 
 	// Message 1: client hello.
-	x.hello1.make(x.K, a.PublicKey().Bytes())
+	x.hello1.make(x.K, x.own.public[:])
 	if _, err := rw.Write(x.hello1[:]); err != nil {
 		return nil, fmt.Errorf("writing client hello: %w", refused(err))
 	}
 
-	// Message 2: server hello.
+	// Message 2: server hello. What needs no b is worked out before it is there.
+	if err := x.own.mix(&x.aB, &B); err != nil {
+		return nil, fmt.Errorf("server key: %w", err)
+	}
 	b, err := x.readServerHello(rw)
 	if err != nil {
 		return nil, err
 	}
 
 	// Message 3: client proof, boxed under K | a·b | a·B.
-	if err := x.mixHello(a, b, a, B); err != nil {
+	if err := x.mixHello(&b); err != nil {
 		return nil, fmt.Errorf("server hello: %w", err)
 	}
 	statement := newClientStatement(x.K, cfg.ServerKey[:], &x.hashAB)
@@ -56,7 +55,7 @@ func Client(rw io.ReadWriter, cfg *Config) (*Session, error) {
 	}
 
 	// Message 4: server proof, boxed under K | a·b | a·B | A·b.
-	if err := x.mixProof(x.curve, b); err != nil {
+	if err := x.mixProof(&x.curve, &b); err != nil {
 		return nil, fmt.Errorf("server hello: %w", err)
 	}
 	if _, err := io.ReadFull(rw, x.boxed4[:]); err != nil {
@@ -98,9 +97,8 @@ func Server(rw io.ReadWriter, cfg *Config) (*Session, error) {
 	x.K = &cfg.Networks[network]
 
 	// Message 2: server hello.
-	var a *ecdh.PublicKey
-	var b *ecdh.PrivateKey
-	if err := cfg.work(1, func() (err error) { a, b, err = x.makeServerHello(cfg); return err }); err != nil {
+	var a publicKey
+	if err := cfg.work(1, func() (err error) { a, err = x.makeServerHello(cfg); return err }); err != nil {
 		return nil, err
 	}
 	if _, err := rw.Write(x.hello2[:]); err != nil {
@@ -112,8 +110,8 @@ func Server(rw io.ReadWriter, cfg *Config) (*Session, error) {
 	if _, err := io.ReadFull(rw, x.boxed3[:]); err != nil {
 		return nil, fmt.Errorf("reading client proof: %w", cut(err))
 	}
-	var A *ecdh.PublicKey
-	if err := cfg.work(3, func() (err error) { A, err = x.makeServerProof(cfg, a, b, network); return err }); err != nil {
+	var A publicKey
+	if err := cfg.work(3, func() (err error) { A, err = x.makeServerProof(cfg, &a, network); return err }); err != nil {
 		return nil, err
 	}
 
@@ -131,32 +129,28 @@ func Server(rw io.ReadWriter, cfg *Config) (*Session, error) {
 	}, nil
 }
 
-// makeServerHello makes message 2, and returns the client's ephemeral key and
-// ours.
-func (x *exchange) makeServerHello(cfg *Config) (a *ecdh.PublicKey, b *ecdh.PrivateKey, err error) {
-	if b, err = cfg.Key.ephemeral(cfg.Ephemeral); err != nil {
-		return nil, nil, err
-	}
-	x.hello2.make(x.K, b.PublicKey().Bytes())
+// makeServerHello makes message 2, and returns the client's ephemeral key.
+func (x *exchange) makeServerHello(cfg *Config) (a publicKey, err error) {
+	x.own = cfg.Key.ephemeral(cfg.Ephemeral)
+	x.hello2.make(x.K, x.own.public[:])
 	if a, err = parseEphemeral(x.hello1.ephemeral(), x.hello2.ephemeral()); err != nil {
-		return nil, nil, fmt.Errorf("client hello: %w", err)
+		return a, fmt.Errorf("client hello: %w", err)
 	}
-	return a, b, nil
+	return a, nil
 }
 
 // makeServerProof checks message 3, asks whether the client is admitted, and
 // makes message 4, boxed under K | a·b | a·B | A·b. It returns the client's key
 // for A·b.
-func (x *exchange) makeServerProof(cfg *Config, a *ecdh.PublicKey, b *ecdh.PrivateKey, network int) (*ecdh.PublicKey, error) {
-	A, err := x.openClientProof(a, b)
-	if err != nil {
-		return nil, fmt.Errorf("client proof: %w", err)
+func (x *exchange) makeServerProof(cfg *Config, a *publicKey, network int) (A publicKey, err error) {
+	if A, err = x.openClientProof(a); err != nil {
+		return A, fmt.Errorf("client proof: %w", err)
 	}
 	if err := cfg.authorize([32]byte(x.proof3.key()), network); err != nil {
-		return nil, fmt.Errorf("authorizing client: %w", err)
+		return A, fmt.Errorf("authorizing client: %w", err)
 	}
-	if err := x.mixProof(b, A); err != nil {
-		return nil, fmt.Errorf("client proof: %w", err)
+	if err := x.mixProof(x.own, &A); err != nil {
+		return A, fmt.Errorf("client proof: %w", err)
 	}
 	answer := newServerStatement(x.K, &x.proof3, &x.hashAB)
 	seal(x.boxed4[:0], ed25519.Sign(x.key, answer[:]), &x.k3)
@@ -178,8 +172,7 @@ func (cfg *Config) authorize(client [32]byte, network int) error {
 }
 
 // exchange is one handshake: its messages as they are on the wire, and what is
-// in them and must be forgotten. crypto/ecdh offers no way to wipe its own copies
-// of keys; they go with the garbage.
+// in them and must be forgotten.
 type exchange struct {
 	*Identity
 	K *[32]byte
@@ -190,31 +183,35 @@ type exchange struct {
 	boxed4         boxedServerProof
 	proof4         serverProof
 
-	ab, aB []byte
+	own    *keyPair // our ephemeral key: a at the client, b at the server
+	ab, aB [32]byte
 	hashAB [32]byte // SHA-256(a·b)
 	k2     [32]byte // SHA-256(K | a·b | a·B): key of message 3
 	k3     [32]byte // SHA-256(K | a·b | a·B | A·b): key of message 4
 }
 
 // readServerHello reads and checks message 2.
-func (x *exchange) readServerHello(r io.Reader) (b *ecdh.PublicKey, err error) {
+func (x *exchange) readServerHello(r io.Reader) (b publicKey, err error) {
 	if _, err := io.ReadFull(r, x.hello2[:]); err != nil {
-		return nil, fmt.Errorf("reading server hello: %w", refused(err))
+		return b, fmt.Errorf("reading server hello: %w", refused(err))
 	}
 	if !x.hello2.under(x.K) {
-		return nil, fmt.Errorf("server hello: %w", ErrHello)
+		return b, fmt.Errorf("server hello: %w", ErrHello)
 	}
 	if b, err = parseEphemeral(x.hello2.ephemeral(), x.hello1.ephemeral()); err != nil {
-		return nil, fmt.Errorf("server hello: %w", err)
+		return b, fmt.Errorf("server hello: %w", err)
 	}
 	return b, nil
 }
 
 // openClientProof opens and checks message 3, and returns the client's key for
 // A·b.
-func (x *exchange) openClientProof(a *ecdh.PublicKey, b *ecdh.PrivateKey) (*ecdh.PublicKey, error) {
-	if err := x.mixHello(b, a, x.curve, a); err != nil {
-		return nil, err
+func (x *exchange) openClientProof(a *publicKey) (A publicKey, err error) {
+	if err := x.curve.mix(&x.aB, a); err != nil {
+		return A, err
+	}
+	if err := x.mixHello(a); err != nil {
+		return A, err
 	}
 	opened := open(x.proof3[:0], x.boxed3[:], &x.k2)
 	if !opened {
@@ -233,36 +230,32 @@ func (x *exchange) openClientProof(a *ecdh.PublicKey, b *ecdh.PrivateKey) (*ecdh
 		if p, err := goodPoint(x.public()); err == nil {
 			p.BytesMontgomery()
 		}
-		return nil, ErrProof
+		return A, ErrProof
 	}
 	// Only now the key itself, which takes less time if it is known: that only
 	// its owner may learn. A weak key has "signed" above and ends here.
 	return x.peerCurve((*[32]byte)(x.proof3.key()))
 }
 
-// mixHello derives what both sides know after the hellos, from own and remote
-// parts of a·b and of a·B.
-func (x *exchange) mixHello(abSecret *ecdh.PrivateKey, abPublic *ecdh.PublicKey, aBSecret *ecdh.PrivateKey, aBPublic *ecdh.PublicKey) error {
-	var err error
-	if x.ab, err = mix(abSecret, abPublic); err != nil {
+// mixHello derives what both sides know after the hellos, from the other's
+// ephemeral key and from a·B, which is there.
+func (x *exchange) mixHello(other *publicKey) error {
+	if err := x.own.mix(&x.ab, other); err != nil {
 		return err
 	}
-	if x.aB, err = mix(aBSecret, aBPublic); err != nil {
-		return err
-	}
-	x.hashAB = sha256.Sum256(x.ab)
-	x.k2 = hash(x.K[:], x.ab, x.aB)
+	x.hashAB = sha256.Sum256(x.ab[:])
+	x.k2 = hash(x.K[:], x.ab[:], x.aB[:])
 	return nil
 }
 
 // mixProof derives the key of message 4 from own and remote part of A·b.
-func (x *exchange) mixProof(secret *ecdh.PrivateKey, public *ecdh.PublicKey) error {
-	Ab, err := mix(secret, public)
-	if err != nil {
+func (x *exchange) mixProof(secret *keyPair, public *publicKey) error {
+	var Ab [32]byte
+	defer clear(Ab[:])
+	if err := secret.mix(&Ab, public); err != nil {
 		return err
 	}
-	defer clear(Ab)
-	x.k3 = hash(x.K[:], x.ab, x.aB, Ab)
+	x.k3 = hash(x.K[:], x.ab[:], x.aB[:], Ab[:])
 	return nil
 }
 
@@ -276,8 +269,9 @@ func (x *exchange) half(receiver []byte, h *hello) Half {
 }
 
 func (x *exchange) wipe() {
-	clear(x.ab)
-	clear(x.aB)
+	if x.own != nil {
+		x.own.wipe()
+	}
 	*x = exchange{}
 }
 

@@ -3,7 +3,6 @@ package shs1
 import (
 	"bytes"
 	"context"
-	"crypto/ecdh"
 	"crypto/ed25519"
 	"crypto/hmac"
 	"crypto/rand"
@@ -37,10 +36,7 @@ func TestAheadOnce(t *testing.T) {
 		for range 8 {
 			takers.Go(func() {
 				for range 20 {
-					key, err := id.ephemeral(nil)
-					if err != nil {
-						t.Error(err)
-					} else if _, twice := seen.LoadOrStore(string(key.Bytes()), true); twice {
+					if _, twice := seen.LoadOrStore(id.ephemeral(nil).secret, true); twice {
 						t.Error("one key for two handshakes")
 					}
 					time.Sleep(quietTime - 1)
@@ -58,8 +54,8 @@ func TestAheadOnce(t *testing.T) {
 		if n := len(id.ahead.keys); n != 0 {
 			t.Errorf("%d keys are left in the end", n)
 		}
-		if _, err := id.ephemeral(nil); err != nil {
-			t.Errorf("after the end: %v", err)
+		if _, twice := seen.Load(id.ephemeral(nil).secret); twice {
+			t.Error("after the end: one key for two handshakes")
 		}
 	})
 }
@@ -106,7 +102,7 @@ func TestProven(t *testing.T) {
 func TestPeerCurve(t *testing.T) {
 	id, peer := newTestIdentity(t), newTestIdentity(t)
 	key := [32]byte(peer.public())
-	var forms []*ecdh.PublicKey
+	var forms []publicKey
 	for range 2 {
 		u, err := id.peerCurve(&key)
 		if err != nil {
@@ -115,8 +111,8 @@ func TestPeerCurve(t *testing.T) {
 		id.remember(&key, u)
 		forms = append(forms, u)
 	}
-	if !forms[0].Equal(forms[1]) || !forms[0].Equal(peer.curve.PublicKey()) {
-		t.Errorf("forms %x, %x, want %x", forms[0].Bytes(), forms[1].Bytes(), peer.curve.PublicKey().Bytes())
+	if forms[0] != forms[1] || forms[0] != peer.curve.public {
+		t.Errorf("forms %x, want %x", forms, peer.curve.public)
 	}
 	for _, y := range smallOrderY {
 		if _, err := id.peerCurve(&y); !errors.Is(err, ErrWeakKey) {
@@ -137,8 +133,8 @@ func TestExpect(t *testing.T) {
 		if err := id.Expect(key); err != nil {
 			t.Fatal(err)
 		}
-		if u, ok := id.proven.get(&key); !ok || !bytes.Equal(u[:], peer.curve.PublicKey().Bytes()) {
-			t.Errorf("known %v as %x, want %x", ok, u, peer.curve.PublicKey().Bytes())
+		if u, ok := id.proven.get(&key); !ok || u != peer.curve.public {
+			t.Errorf("known %v as %x, want %x", ok, u, peer.curve.public)
 		}
 		for _, y := range smallOrderY {
 			if err := id.Expect(y); !errors.Is(err, ErrWeakKey) {
@@ -178,8 +174,7 @@ func BenchmarkHandshake(b *testing.B) {
 				if ahead {
 					b.StopTimer()
 					for _, id := range []*Identity{client, server} {
-						key, _ := newEphemeral()
-						id.ahead.keys <- key
+						id.ahead.keys <- newEphemeral()
 					}
 					b.StartTimer()
 				}
