@@ -64,7 +64,8 @@ func shakeBoth(ctx context.Context, client, server *Conn) (clientErr, serverErr 
 	return clientErr, <-done
 }
 
-// connect returns both ends of a connection after the handshake.
+// connect returns both ends of a connection after the handshake. One of them is
+// unmonitored, which must make no difference.
 func connect(t testing.TB, mode Mode, rawClient, rawServer net.Conn) (client, server *Conn) {
 	t.Helper()
 	clientCfg, serverCfg := configs(mode)
@@ -72,6 +73,7 @@ func connect(t testing.TB, mode Mode, rawClient, rawServer net.Conn) (client, se
 	if err1, err2 := shakeBoth(t.Context(), client, server); err1 != nil || err2 != nil {
 		t.Fatalf("handshake: client %v, server %v", err1, err2)
 	}
+	client.Unmonitor()
 	t.Cleanup(func() { client.Abort(); server.Abort() })
 	return client, server
 }

@@ -1,4 +1,5 @@
-// Package sock makes system calls of sockets that do not wait (O_NONBLOCK).
+// Package sock makes system calls of sockets that do not wait (O_NONBLOCK). Their
+// errors are errno values; what comes with one is no count.
 package sock
 
 // Calls makes them. Quiet calls, those of a true Calls, do not tell the Go scheduler
