@@ -38,7 +38,8 @@ type Config struct {
 	KeepAlive time.Duration
 
 	// DeadAfter is how long nothing is heard before the session ends with
-	// ErrDead. Default 45 s; negative: never.
+	// ErrDead. Who was asleep meanwhile, the process or its machine, listens once
+	// more as long. Default 45 s; negative: never.
 	DeadAfter time.Duration
 
 	// WriteTimeout is how long the peer may take for one write of at most 129
