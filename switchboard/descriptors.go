@@ -95,7 +95,7 @@ func (s *Server) accept(ctx, life context.Context, ln net.Listener, g gate) erro
 		case err == nil && s.reserve.whole():
 			misses, pause = 0, 0
 			if v := s.admit(conn, g); v != nil {
-				s.wg.Go(func() { s.serveConn(life, conn, v) })
+				v.begin(func() { s.wg.Go(func() { s.serveConn(life, conn, v) }) })
 			}
 			continue
 		case err == nil: // there are still too few: it has its descriptor from the reserve

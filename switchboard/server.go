@@ -129,6 +129,7 @@ func (s *Server) Serve(ctx context.Context, lns ...net.Listener) error {
 	loops.Go(func() { s.prep.Run(accepting) })
 	loops.Go(func() { s.expireMoved(accepting) })
 	loops.Go(func() { s.adm.report(accepting) })
+	loops.Go(func() { s.adm.usher(accepting) })
 	loops.Go(func() { s.expireRules(accepting) })
 	loops.Go(func() { s.resetStalled(accepting) })
 	s.finishInvites(accepting)
