@@ -107,7 +107,7 @@ func (s *session) closeSession(a control.SessionCloseArgs) (bool, error) {
 		target.kill(errClosed)
 		return true, nil
 	}
-	time.AfterFunc(lastWords, func() { s.kill(errClosed) }) // its own: once it has the answer
+	time.AfterFunc(lastWords, func() { s.noted(func() { s.kill(errClosed) }) }) // its own: once it has the answer
 	return true, nil
 }
 

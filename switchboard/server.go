@@ -126,12 +126,12 @@ func (s *Server) Serve(ctx context.Context, lns ...net.Listener) error {
 	accepting, broke := context.WithCancelCause(ctx)
 	defer broke(nil)
 	var loops sync.WaitGroup
-	loops.Go(func() { s.prep.Run(accepting) })
-	loops.Go(func() { s.expireMoved(accepting) })
-	loops.Go(func() { s.adm.report(accepting) })
-	loops.Go(func() { s.adm.usher(accepting) })
-	loops.Go(func() { s.expireRules(accepting) })
-	loops.Go(func() { s.resetStalled(accepting) })
+	loops.Go(func() { s.keep(accepting, s.prep.Run) })
+	loops.Go(func() { s.keep(accepting, s.expireMoved) })
+	loops.Go(func() { s.keep(accepting, s.adm.report) })
+	loops.Go(func() { s.keep(accepting, s.adm.usher) })
+	loops.Go(func() { s.keep(accepting, s.expireRules) })
+	loops.Go(func() { s.keep(accepting, s.resetStalled) })
 	s.finishInvites(accepting)
 	for i, ln := range lns {
 		loops.Go(func() {

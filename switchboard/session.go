@@ -191,7 +191,7 @@ func (s *session) kill(cause error) {
 
 // serve lets the first byte pick what the connection is (PROTOCOL.md §3).
 func (s *session) serve() error {
-	stop := context.AfterFunc(s.ctx, func() { s.conn.Abort() })
+	stop := s.whenOver(s.ctx, func() { s.conn.Abort() })
 	kind, err := s.peek()
 	if !stop() || err != nil {
 		return err
@@ -251,6 +251,7 @@ func (s *session) serveMux() error {
 		WriteTimeout: l.WriteTimeout,
 		Pace:         s.srv.pace(s.key),
 		Handle:       s.startLane,
+		Panicked:     s.panicked,
 		Excess:       &s.srv.over.mux,
 		Log:          s.log,
 	})
@@ -258,7 +259,7 @@ func (s *session) serveMux() error {
 	s.mux = m
 	s.fitLocked() // the rules may have changed since
 	s.srv.mu.Unlock()
-	stop := context.AfterFunc(s.ctx, func() {
+	stop := s.whenOver(s.ctx, func() {
 		if cause := context.Cause(s.ctx); errors.Is(cause, control.ShuttingDown) {
 			m.Close()
 		} else {

@@ -51,6 +51,13 @@ type Config struct {
 	// whoever calls Session.Run.
 	Handle func(*Stream, *Batch)
 
+	// Panicked, if set, is told what a goroutine or a timer of the session, or
+	// whoever wrote for it, has panicked with, where debug.Stack still shows it. The
+	// session then ends with ErrPanic; what Run calls panics in Run all the same. It may
+	// be called on any goroutine.
+	// Default: the panic goes on.
+	Panicked func(any)
+
 	// Lead lets a goroutine that waits in Stream.Read read the connection itself
 	// while that is promising: while one stream is asked and answered in turn.
 	// What comes for another stream may then be seen up to 1 ms later.
