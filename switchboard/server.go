@@ -12,6 +12,7 @@ import (
 
 	"github.com/cad2f06c/switchboard/channel"
 	"github.com/cad2f06c/switchboard/internal/memory"
+	"github.com/cad2f06c/switchboard/internal/peercred"
 	"github.com/cad2f06c/switchboard/internal/policy"
 	"github.com/cad2f06c/switchboard/shs"
 )
@@ -203,6 +204,9 @@ func (s *Server) serveConn(life context.Context, raw net.Conn, v *visit) {
 		return
 	}
 	tune(raw)
+	if o.transport == transportUnix {
+		o.process = peercred.ProcessOf(raw, o.pid)
+	}
 	sess := s.newSession(life, conn, o)
 	defer sess.shield()
 	if s.permits(o, sess.key) != nil { // SetPolicy came between: it saw no session

@@ -18,8 +18,8 @@ import (
 )
 
 // F55: a peer exits and a process of somebody else's key takes its pid. It gets
-// nothing of the first: neither its name nor its place in any decision. The pid in
-// lists and log is what the kernel said at connect, and no more than that.
+// nothing of the first: neither its name nor its place in any decision. In the log the
+// two differ by when they were started.
 func TestF55PidReused(t *testing.T) {
 	needRoot(t)
 	d, admin := keeper(t, filepath.Join(room(t), "audit"))
@@ -58,7 +58,10 @@ func TestF55PidReused(t *testing.T) {
 	if !eventually(10*time.Second, func() bool { return refusals(t, admin, otherKey.Public(), pid) == 1 }) {
 		t.Errorf("the log has %d refusals of the other key with pid %d, want 1", refusals(t, admin, otherKey.Public(), pid), pid)
 	}
-	report(t, "F55", "pid %d was taken by a process with another key: its claim was refused by that key's own line", pid)
+	if pids := startsOf(t, admin, pid); len(pids) != 2 {
+		t.Errorf("the log has %v for the processes with pid %d, want 2 different starts", pids, pid)
+	}
+	report(t, "F55", "pid %d was taken by a process with another key: its claim was refused by that key's own line; their logins are written down with different starts", pid)
 }
 
 // refusals is how often the log says that a key with a pid might not do something.
@@ -73,6 +76,21 @@ func refusals(t *testing.T, admin *client.Client, key shs.PublicKey, pid int) (n
 		}
 	}
 	return n
+}
+
+// startsOf are those of the processes that have logged in with a pid.
+func startsOf(t *testing.T, admin *client.Client, pid int) map[string]bool {
+	t.Helper()
+	all := make(map[string]bool)
+	for raw, err := range admin.Audit(within(t, 10*time.Second), client.AuditQuery{Event: "login"}) {
+		must(t, err)
+		var r audit.Record
+		must(t, r.UnmarshalJSON(raw))
+		if r.PID == pid {
+			all[r.Attrs["pid_started"]] = true
+		}
+	}
+	return all
 }
 
 // withPid starts a command that gets a pid, for which others have to be passed by.
