@@ -4,6 +4,7 @@ package fault_test
 
 import (
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -76,6 +77,66 @@ func refusals(t *testing.T, admin *client.Client, key shs.PublicKey, pid int) (n
 		}
 	}
 	return n
+}
+
+// F55: a process logs in, and ends; another has its connection. The list says that the
+// pid is not to be looked for.
+func TestF55PidGone(t *testing.T) {
+	needRoot(t)
+	d, admin := keeper(t, filepath.Join(room(t), "audit"))
+	self, err := os.Executable()
+	must(t, err)
+	holder := exec.Command(self)
+	holder.Env = append(os.Environ(), holderEnv+"="+d.sock)
+	stdin, err := holder.StdinPipe()
+	must(t, err)
+	stdout, err := holder.StdoutPipe()
+	must(t, err)
+	must(t, holder.Start())
+	var fd int
+	_, err = fmt.Fscan(stdout, &fd)
+	must(t, err)
+	pid := holder.Process.Pid
+	const pidfdOpen, pidfdGetfd = 434, 438 // on every architecture
+	pidfd, _, errno := syscall.Syscall(pidfdOpen, uintptr(pid), 0, 0)
+	if errno != 0 {
+		t.Fatal(errno)
+	}
+	defer syscall.Close(int(pidfd))
+	mine, _, errno := syscall.Syscall(pidfdGetfd, pidfd, uintptr(fd), 0)
+	if errno != 0 {
+		t.Fatal(errno)
+	}
+	f := os.NewFile(mine, "taken over")
+	raw, err := net.FileConn(f)
+	must(t, err)
+	must(t, f.Close())
+	conn := shs.Client(raw, &shs.Config{Key: shs.GenerateKey(), ServerKey: d.key.Public()})
+	must(t, conn.Handshake(within(t, 10*time.Second)))
+	defer conn.Close()
+	gone := func() (gone bool) {
+		list, err := admin.Sessions(within(t, 10*time.Second))
+		must(t, err)
+		for _, s := range list {
+			if s.PID == int32(pid) {
+				return s.PIDGone
+			}
+			if s.PIDGone {
+				t.Errorf("the process of %s, with pid %d, counts as gone", s.Session, s.PID)
+			}
+		}
+		t.Fatalf("no session has pid %d: %+v", pid, list)
+		return false
+	}
+	if gone() {
+		t.Error("a process that lives is gone")
+	}
+	stdin.Close()
+	_ = holder.Wait() // whatever it says
+	if !gone() {
+		t.Error("a process that has ended is not gone")
+	}
+	report(t, "F55", "pid %d of a session whose process had ended, and left its connection to another: listed as gone", pid)
 }
 
 // startsOf are those of the processes that have logged in with a pid.
