@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -65,12 +66,14 @@ func (p *Pipe) Splice(a, b *mux.Stream, over func(error)) {
 // half-close of one lane becomes a half-close of the other. Any other end of
 // either lane aborts both, and is the error returned, with the side it came
 // from as *LaneError. It uses one goroutine beside the caller's, which it
-// waits for; it is stopped by aborting a lane. pool holds the buffers.
+// waits for; it is stopped by aborting a lane. A panic of either goroutine is one of
+// the caller's. pool holds the buffers.
 func (p *Pipe) Relay(pool *sync.Pool, a, b Lane) error {
 	var (
-		wg    sync.WaitGroup
-		once  sync.Once
-		first error
+		wg     sync.WaitGroup
+		once   sync.Once
+		first  error
+		broken atomic.Value // of string: what a direction has panicked with
 	)
 	direction := func(dst, src Lane, from, to Side, n *atomic.Int64, pace *mux.Pace) {
 		if pace == nil {
@@ -87,9 +90,22 @@ func (p *Pipe) Relay(pool *sync.Pool, a, b Lane) error {
 			b.Abort()
 		}
 	}
-	wg.Go(func() { direction(a, b, B, A, &p.ba, p.Pace[1]) })
-	direction(b, a, A, B, &p.ab, p.Pace[0])
+	guarded := func(f func()) {
+		defer func() {
+			if v := recover(); v != nil {
+				broken.CompareAndSwap(nil, fmt.Sprintf("channel: panic in a relay: %v\n\n%s", v, debug.Stack()))
+				a.Abort()
+				b.Abort()
+			}
+		}()
+		f()
+	}
+	wg.Go(func() { guarded(func() { direction(a, b, B, A, &p.ba, p.Pace[1]) }) })
+	guarded(func() { direction(b, a, A, B, &p.ab, p.Pace[0]) })
 	wg.Wait()
+	if text := broken.Load(); text != nil {
+		panic(text) // here, where somebody may recover it
+	}
 	if first != nil {
 		return first
 	}

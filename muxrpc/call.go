@@ -123,7 +123,7 @@ func (c *Call) Go(f func()) {
 	c.s.mu.Lock()
 	c.running++
 	c.s.mu.Unlock()
-	c.s.wg.Go(func() {
+	c.s.goGuarded(func() {
 		defer c.ran()
 		f()
 	})

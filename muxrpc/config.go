@@ -66,6 +66,9 @@ type Config struct {
 	BlockReceive bool
 	// Manual leaves the reading to the caller, who calls Session.Serve: a session that is idle then has no goroutine of its own.
 	Manual bool
+	// Panicked, if set, is told what a goroutine of the session has panicked with: one of Call.Go too, but not the caller of Serve or
+	// Step. debug.Stack still shows it. The conn is then aborted. Default: the panic goes on.
+	Panicked func(any)
 }
 
 // withDefaults returns c with its zero fields set.

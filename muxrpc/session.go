@@ -63,12 +63,31 @@ func NewSession(conn Conn, cfg Config) *Session {
 	s.try, _ = conn.(tryWriter)
 	s.ctx, s.cancel = context.WithCancelCause(root{})
 	s.out.max = s.cfg.MaxPending
-	s.out.start = func() { s.wg.Go(s.write) }
+	s.out.start = func() { s.goGuarded(s.write) }
 	if !cfg.Manual {
 		s.reading = true
-		s.wg.Go(s.read)
+		s.goGuarded(s.read)
 	}
 	return s
+}
+
+// goGuarded runs f on a goroutine of the session.
+func (s *Session) goGuarded(f func()) {
+	s.wg.Go(func() {
+		defer s.guard()
+		f()
+	})
+}
+
+// guard, when deferred, makes a panic the end of the session and of nothing else, if the Config asks for that.
+func (s *Session) guard() {
+	if s.cfg.Panicked == nil {
+		return
+	}
+	if v := recover(); v != nil {
+		s.cfg.Panicked(v)
+		s.conn.Abort() // who reads, and who waits for an answer, hears of it
+	}
 }
 
 // Serve reads on the caller's goroutine until the session has ended, and returns when all of its goroutines have; the error is

@@ -9,6 +9,7 @@ import (
 
 	"github.com/cad2f06c/switchboard/internal/audit"
 	"github.com/cad2f06c/switchboard/internal/control"
+	"github.com/cad2f06c/switchboard/internal/peercred"
 	"github.com/cad2f06c/switchboard/shs"
 )
 
@@ -30,11 +31,16 @@ func (s *session) listSessions(a control.AfterArgs) (control.SessionsList, error
 	s.srv.mu.Lock()
 	now := time.Now()
 	var all []control.SessionInfo
+	var processes []peercred.Process
 	for _, sess := range s.srv.sessionsLocked(after) {
 		all = append(all, sess.infoLocked(now))
+		processes = append(processes, sess.process)
 	}
 	s.srv.mu.Unlock()
 	shown, more := fitting(all, control.MaxPeerBody-pageRoom)
+	for i := range shown {
+		shown[i].PIDGone = processes[i].Gone()
+	}
 	return control.SessionsList{Sessions: shown, More: more}, nil
 }
 
@@ -53,7 +59,7 @@ func (s *session) infoLocked(now time.Time) control.SessionInfo {
 	r := s.rights.Load()
 	info := control.SessionInfo{
 		Session: s.name(), ID: s.key, Tenant: r.tenant(), Level: r.level().String(), Admin: r.admin(),
-		Transport: s.transport, Source: s.from, PID: s.pid, Names: []string{}, Channels: len(s.srv.moved.of[s.id]),
+		Transport: s.transport, Source: s.from, PID: s.process.PID, Names: []string{}, Channels: len(s.srv.moved.of[s.id]),
 		Since: s.began.UnixMilli(), IdleMS: (now.Sub(s.srv.started) - time.Duration(s.heard.Load())).Milliseconds(),
 	}
 	for _, n := range s.srv.registry.NamesOf(s.id) {
@@ -107,7 +113,7 @@ func (s *session) closeSession(a control.SessionCloseArgs) (bool, error) {
 		target.kill(errClosed)
 		return true, nil
 	}
-	time.AfterFunc(lastWords, func() { s.kill(errClosed) }) // its own: once it has the answer
+	time.AfterFunc(lastWords, func() { s.noted(func() { s.kill(errClosed) }) }) // its own: once it has the answer
 	return true, nil
 }
 

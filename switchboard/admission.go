@@ -37,7 +37,10 @@ type admission struct {
 	lines  lineRate                                       // about single connections
 	alarms lineRate
 
+	rung token // somebody waits on the porch of net
+
 	mu      sync.Mutex
+	due     time.Duration // when the next handshake over TCP is due, if they began at HandshakeRate
 	sources *sources
 	net     *halfOpen
 	unix    *halfOpen
@@ -53,6 +56,7 @@ func newAdmission(l *Admission, log *slog.Logger) *admission {
 		began:   time.Now(),
 		work:    make(chan struct{}, l.Handshakes),
 		tally:   newTally(),
+		rung:    make(token, 1),
 		sources: newSources(l),
 		net:     newHalfOpen(l.HalfOpenNet),
 		unix:    newHalfOpen(l.HalfOpenUnix),
@@ -108,7 +112,12 @@ func (a *admission) seatLocked(o origin, src source, drop func(error)) (w, victi
 			a.tally.count(seatedAside)
 		}
 	}
-	return pool.add(a.now(), src, drop)
+	wait := a.waitsLocked(pool, src)
+	if wait {
+		a.tally.count(delayed)
+		a.rung.tell()
+	}
+	return pool.add(a.now(), src, drop, wait)
 }
 
 // panicked charges a source for a panic.

@@ -29,6 +29,7 @@ type Admission struct {
 	Sources           int           // sources remembered [65536]; over it the one that is in order soonest is forgotten
 	SessionsPerSource int           // [64]; over it a login is refused
 	SessionsPerUID    int           // over Unix sockets, of one user, but for those of the server's own key [64]; over it a login is refused
+	HandshakeRate     int           // handshakes begun per second, over TCP, but for those that become sessions [50 for each of GOMAXPROCS]; over it sources that are new take turns
 	Handshakes        int           // whose arithmetic is done at once [GOMAXPROCS]; others wait
 	Reserve           int           // descriptors held for when there are no others [32, or an eighth of all]
 }
@@ -67,7 +68,7 @@ func (l *Limits) fit(files int, memory int64) {
 		{&a.HalfOpenNet, min(1024, share)}, {&a.HalfOpenUnix, min(128, share)}, {&a.HalfOpenAdmin, 4},
 		{&a.HalfOpenPerSource, 16}, {&a.ConnectRate, 20}, {&a.ConnectBurst, 40}, {&a.Sources, 65_536},
 		{&a.SessionsPerSource, 64}, {&a.SessionsPerUID, 64},
-		{&a.Handshakes, runtime.GOMAXPROCS(0)}, {&a.Reserve, min(32, share)},
+		{&a.HandshakeRate, 50 * runtime.GOMAXPROCS(0)}, {&a.Handshakes, runtime.GOMAXPROCS(0)}, {&a.Reserve, min(32, share)},
 	} {
 		if *f.p == 0 {
 			*f.p = f.n

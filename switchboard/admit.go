@@ -33,9 +33,10 @@ var (
 // origin is what the kernel says about a connection before its first byte.
 type origin struct {
 	transport string
-	uid       uint32 // of the peer, on a Unix socket
-	listenUID uint32 // of who called listen, on a Unix socket
-	pid       int32  // of the peer, for the log; it may be gone already
+	uid       uint32           // of the peer, on a Unix socket
+	listenUID uint32           // of who called listen, on a Unix socket
+	pid       int32            // of the peer, for the log; it may be gone already
+	process   peercred.Process // of the peer, on a Unix socket, once it has logged in
 }
 
 // gate decides who is admitted through one listener.

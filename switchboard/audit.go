@@ -108,7 +108,7 @@ func (s *session) event(e audit.Event) audit.Event {
 		e.Tenant = s.rights.Load().tenant()
 	}
 	if s.transport == transportUnix {
-		e.Unix, e.UID, e.PID = true, int(s.place.uid), int(s.pid)
+		e.Unix, e.UID, e.PID = true, int(s.place.uid), int(s.process.PID)
 	}
 	return e
 }

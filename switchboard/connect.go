@@ -51,7 +51,7 @@ func (s *session) connect(lane channel.Lane, req int32, c call) {
 		refuse(lane, req, err)
 		return
 	}
-	quiet := listenFor(lane, func() { cancel(errCallerGone) })
+	quiet := s.listenFor(lane, func() { cancel(errCallerGone) })
 	res, done, err := s.open(ctx, l, c)
 	if done != nil {
 		defer done()
@@ -97,7 +97,9 @@ func (l *link) relay() {
 	b, areStreams := lane.(*mux.Stream)
 	if !isStream || !areStreams {
 		l.pipe.Pace = [2]*mux.Pace{l.srv.pace(l.caller.key), l.srv.pace(callee.key)}
-		over(l.pipe.Relay(l.srv.buffers, l.a, lane))
+		err := errPanic
+		defer func() { over(err) }()
+		err = l.pipe.Relay(l.srv.buffers, l.a, lane)
 		return
 	}
 	l.pipe.Splice(a, b, func(err error) {
@@ -189,13 +191,14 @@ func (s *session) parseConnect(args []json.RawMessage) (call, error) {
 // listenFor watches a lane that has to be silent until it is answered; broken
 // is called when it is not, or has ended. quiet ends the watch, and reports
 // whether the lane kept silent.
-func listenFor(lane channel.Lane, broken func()) (quiet func() bool) {
+func (s *session) listenFor(lane channel.Lane, broken func()) (quiet func() bool) {
 	if stream, ok := lane.(*mux.Stream); ok {
 		return stream.Notify(0, func(*mux.Batch) { broken() })
 	}
 	var wg sync.WaitGroup
 	silent := false
 	wg.Go(func() {
+		defer s.shield()
 		var b [1]byte
 		n, err := lane.Read(b[:])
 		if ne, ok := errors.AsType[net.Error](err); n == 0 && ok && ne.Timeout() {

@@ -94,8 +94,12 @@ func (s *Server) accept(ctx, life context.Context, ln net.Listener, g gate) erro
 		switch {
 		case err == nil && s.reserve.whole():
 			misses, pause = 0, 0
-			if v := s.admit(conn, g); v != nil {
-				s.wg.Go(func() { s.serveConn(life, conn, v) })
+			if !s.calmly(func() {
+				if v := s.admit(conn, g); v != nil {
+					v.begin(func() { s.wg.Go(func() { s.serveConn(life, conn, v) }) })
+				}
+			}) {
+				conn.Close()
 			}
 			continue
 		case err == nil: // there are still too few: it has its descriptor from the reserve

@@ -315,7 +315,7 @@ func (s *session) tryLink(ctx context.Context, l *link, target *session, ask *co
 	if err != nil {
 		return nil, offerErrorIn(ctx, err)
 	}
-	stop := context.AfterFunc(ctx, func() { stream.Abort() })
+	stop := s.whenOver(ctx, func() { stream.Abort() })
 	p, err := muxrpc.ReadPacket(stream, control.MaxServerBody)
 	if !stop() {
 		return nil, context.Cause(ctx)

@@ -43,7 +43,7 @@ func (s *Server) drain(life context.Context) {
 	defer cancel()
 	var wg sync.WaitGroup
 	for _, sess := range sessions {
-		wg.Go(func() { sess.leave(grace) })
+		wg.Go(func() { sess.noted(func() { sess.leave(grace) }) })
 	}
 	s.wg.Go(func() { s.spread(grace, began, links) })
 	wg.Wait()
@@ -119,7 +119,7 @@ func (s *session) leave(grace context.Context) {
 	defer cancel()
 	var wg sync.WaitGroup
 	for _, rpc := range rpcs {
-		wg.Go(func() { _ = rpc.Goodbye(bye) }) // best effort: the end follows anyway
+		wg.Go(func() { s.noted(func() { _ = rpc.Goodbye(bye) }) }) // best effort: the end follows anyway
 	}
 	wg.Wait()
 	s.kill(control.ShuttingDown)

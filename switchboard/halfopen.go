@@ -29,7 +29,8 @@ const maxLeaving = 16
 //   - of those that have waited longer than patience at their stage, the ones
 //     that have come the least far; of these the source that has the most; of its
 //     connections the one that has waited longest;
-//   - while none has, the one that has waited longest.
+//   - while none has, one of those whose handshake has not begun: see porch;
+//   - while there is none either, the one that has waited longest.
 //
 // So those that stall pay, and newcomers that mean it win. It is pure: times are
 // since any fixed moment, and arguments.
@@ -37,6 +38,7 @@ type halfOpen struct {
 	max    int
 	door   chan struct{} // has one of each connection until that is closed or logged in; its owner's
 	n      int
+	porch  porch
 	lines  [stages]list.List // of *waiting, who waits longest first
 	crowds map[source]*crowd
 	round  int
@@ -49,13 +51,16 @@ type crowd struct {
 	round int
 }
 
-// waiting is a connection in a pool. drop, which its owner gives, closes it.
+// waiting is a connection in a pool. drop, which its owner gives, closes it; start
+// begins the handshake of one that had to wait for that.
 type waiting struct {
 	drop   func(why error)
+	start  func()
 	pool   *halfOpen // nil: it is out
 	source source
 	stage  stage
 	since  time.Duration // it began to wait at its stage
+	begun  bool          // its handshake; else it is on the porch
 	place  *list.Element
 }
 
@@ -63,14 +68,18 @@ func newHalfOpen(most int) *halfOpen {
 	return &halfOpen{max: most, door: make(chan struct{}, most+maxLeaving), crowds: make(map[source]*crowd)}
 }
 
-// add takes a connection in. victim, if not nil, is out instead, and is to be
-// dropped.
-func (h *halfOpen) add(now time.Duration, src source, drop func(error)) (w, victim *waiting) {
+// add takes a connection in; wait: its handshake begins when next returns it.
+// victim, if not nil, is out instead, and is to be dropped.
+func (h *halfOpen) add(now time.Duration, src source, drop func(error), wait bool) (w, victim *waiting) {
 	if h.n >= h.max {
 		victim = h.shed(now)
 	}
-	w = &waiting{drop: drop, pool: h, source: src, since: now}
-	w.place = h.lines[stageOpened].PushBack(w)
+	w = &waiting{drop: drop, pool: h, source: src, since: now, begun: !wait}
+	if wait {
+		h.porch.add(w)
+	} else {
+		w.place = h.lines[stageOpened].PushBack(w)
+	}
 	c := h.crowds[src]
 	if c == nil {
 		c = new(crowd)
@@ -79,6 +88,16 @@ func (h *halfOpen) add(now time.Duration, src source, drop func(error)) (w, vict
 	c.n++
 	h.n++
 	return w, victim
+}
+
+// next is the connection whose handshake is to begin, or nil.
+func (h *halfOpen) next(now time.Duration) *waiting {
+	w := h.porch.next()
+	if w != nil {
+		w.begun, w.since = true, now
+		w.place = h.lines[stageOpened].PushBack(w)
+	}
+	return w
 }
 
 // advance notes that a connection has come to a stage. It does nothing to one
@@ -91,19 +110,23 @@ func (w *waiting) advance(now time.Duration, to stage) {
 	}
 }
 
-// remove takes a connection out, if it is not.
-func (w *waiting) remove() {
-	h := w.pool
-	if h == nil {
-		return
+// remove takes a connection out, if it is not: one whose handshake has begun, or that
+// is off the porch.
+func (w *waiting) remove() *waiting {
+	if w == nil || w.pool == nil {
+		return w
 	}
-	h.lines[w.stage].Remove(w.place)
+	h := w.pool
+	if w.begun {
+		h.lines[w.stage].Remove(w.place)
+	}
 	c := h.crowds[w.source]
 	if c.n--; c.n == 0 {
 		delete(h.crowds, w.source)
 	}
 	h.n--
 	w.pool = nil
+	return w
 }
 
 // shed takes out the connection that is the first to go. It returns nil if there
@@ -117,17 +140,16 @@ func (h *halfOpen) shed(now time.Duration) *waiting {
 		}
 		w := front.Value.(*waiting)
 		if now-w.since > patience {
-			oldest = h.heaviest(now, front)
-			break
+			return h.heaviest(now, front).remove()
 		}
 		if oldest == nil || w.since < oldest.since {
 			oldest = w
 		}
 	}
-	if oldest != nil {
-		oldest.remove()
+	if w := h.porch.heaviest(); w != nil {
+		return w.remove()
 	}
-	return oldest
+	return oldest.remove()
 }
 
 // heaviest is, of the connections from e on that have waited longer than

@@ -34,14 +34,14 @@ func TestHalfOpenVictim(t *testing.T) {
 			all := make([]*waiting, len(tt.conns))
 			for i, c := range tt.conns {
 				at := time.Duration(c.since) * time.Millisecond
-				w, victim := h.add(at, from(c.from), nil)
+				w, victim := h.add(at, from(c.from), nil, false)
 				if victim != nil {
 					t.Fatal("a victim while there is room")
 				}
 				w.advance(at, c.stage)
 				all[i] = w
 			}
-			_, victim := h.add(time.Duration(tt.now)*time.Millisecond, from("203.0.113.1"), nil)
+			_, victim := h.add(time.Duration(tt.now)*time.Millisecond, from("203.0.113.1"), nil, false)
 			if got := slices.Index(all, victim); got != tt.want {
 				t.Errorf("connection %d went, want %d", got, tt.want)
 			}
@@ -67,7 +67,7 @@ func TestHalfOpenModel(t *testing.T) {
 				if len(in) == h.max {
 					want = victimOf(in, now)
 				}
-				w, victim := h.add(now, from(fmt.Sprintf("192.0.2.%d", rapid.IntRange(0, 3).Draw(t, "source"))), nil)
+				w, victim := h.add(now, from(fmt.Sprintf("192.0.2.%d", rapid.IntRange(0, 3).Draw(t, "source"))), nil, false)
 				if victim != want {
 					t.Fatalf("at %v %+v went, want %+v", now, victim, want)
 				}

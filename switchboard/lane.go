@@ -22,7 +22,7 @@ import (
 func (s *session) serveLane(lane channel.Lane, single bool) error {
 	stop := func() bool { return true } // a yamux lane ends with its session
 	if single {
-		stop = context.AfterFunc(s.ctx, func() { lane.Abort() })
+		stop = s.whenOver(s.ctx, func() { lane.Abort() })
 		defer stop()
 	}
 	p, err := firstPacket(lane)
@@ -56,7 +56,7 @@ func (s *session) serveFirst(lane channel.Lane, p muxrpc.Packet, single bool, st
 	if !single {
 		return (&controlLane{s, lane.(*mux.Stream), rpc}).serve()
 	}
-	defer context.AfterFunc(s.ctx, func() { rpc.Close() })()
+	defer s.whenOver(s.ctx, func() { rpc.Close() })()
 	return s.serveControl(rpc)
 }
 
@@ -91,6 +91,7 @@ func (s *session) newControl(lane channel.Lane, first *muxrpc.Packet, single boo
 		First:        first,
 		WriteTimeout: s.srv.limits.WriteTimeout,
 		Manual:       true,
+		Panicked:     s.panicked,
 	})
 	s.srv.mu.Lock()
 	defer s.srv.mu.Unlock()

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -63,6 +64,9 @@ func (s *session) noteLogin(mode string) {
 	}
 	r := s.rights.Load()
 	e := audit.Event{Event: evLogin, Decision: "allowed", Attrs: map[string]string{"transport": s.transport, "mode": mode, "level": r.level().String()}}
+	if s.process.Started > 0 {
+		e.Attrs["pid_started"] = strconv.FormatUint(s.process.Started, 10)
+	}
 	if r.grant != nil {
 		e.Rule = r.grant.Rule().String()
 	}

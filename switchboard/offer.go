@@ -28,7 +28,7 @@ func (s *session) offerOnStream(ctx context.Context, l *link, w *wish, m *mux.Se
 	if err != nil {
 		return nil, offerErrorIn(ctx, err)
 	}
-	stop := context.AfterFunc(ctx, func() { stream.Abort() })
+	stop := s.whenOver(ctx, func() { stream.Abort() })
 	p, err := muxrpc.ReadPacket(stream, control.MaxServerBody)
 	if !stop() { // answer and end met: the end was first
 		return nil, context.Cause(ctx)

@@ -1,6 +1,7 @@
 package switchboard
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -21,9 +22,14 @@ const lockPatience = 5 * time.Second
 // else.
 func (s *session) shield() {
 	if v := recover(); v != nil {
-		s.srv.failed(v, s.place.source(), s.log)
-		s.kill(errPanic)
+		s.panicked(v)
 	}
+}
+
+// panicked ends the session on whose behalf something has panicked.
+func (s *session) panicked(v any) {
+	s.srv.failed(v, s.place.source(), s.log)
+	s.kill(errPanic)
 }
 
 // shielded is f, whose panic is an error.
@@ -53,6 +59,35 @@ func (s *session) noted(f func()) {
 		}
 	}()
 	f()
+}
+
+// whenOver calls f, on a goroutine of its own, when ctx has ended; see
+// context.AfterFunc. A panic of f is noted.
+func (s *session) whenOver(ctx context.Context, f func()) (stop func() bool) {
+	return context.AfterFunc(ctx, func() { s.noted(f) })
+}
+
+// calmly runs f, on behalf of no session; a panic is noted, and then it is false.
+func (s *Server) calmly(f func()) (ok bool) {
+	defer func() {
+		if v := recover(); v != nil {
+			s.failed(v, source{}, s.log)
+		}
+	}()
+	f()
+	return true
+}
+
+// keep runs a loop of the server's: after a panic again a second later, until ctx
+// ends.
+func (s *Server) keep(ctx context.Context, loop func(context.Context)) {
+	for !s.calmly(func() { loop(ctx) }) {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(time.Second):
+		}
+	}
 }
 
 // failed notes a panic that was recovered. If that has left the books locked,

@@ -222,5 +222,5 @@ func (s *session) explain(_ context.Context, a control.ExplainArgs) (control.Exp
 		s.srv.mu.Unlock()
 	}
 	d := rules.policy.Authorize(g, verb, o)
-	return control.Explanation{Allowed: d.Allowed, Rule: d.Rule.String()}, nil
+	return control.Explanation{Allowed: d.Allowed, Rule: d.Rule.String(), Because: rules.policy.Because(g, verb, d.Rule)}, nil
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/cad2f06c/switchboard/channel"
 	"github.com/cad2f06c/switchboard/internal/memory"
+	"github.com/cad2f06c/switchboard/internal/peercred"
 	"github.com/cad2f06c/switchboard/internal/policy"
 	"github.com/cad2f06c/switchboard/shs"
 )
@@ -126,11 +127,12 @@ func (s *Server) Serve(ctx context.Context, lns ...net.Listener) error {
 	accepting, broke := context.WithCancelCause(ctx)
 	defer broke(nil)
 	var loops sync.WaitGroup
-	loops.Go(func() { s.prep.Run(accepting) })
-	loops.Go(func() { s.expireMoved(accepting) })
-	loops.Go(func() { s.adm.report(accepting) })
-	loops.Go(func() { s.expireRules(accepting) })
-	loops.Go(func() { s.resetStalled(accepting) })
+	loops.Go(func() { s.keep(accepting, s.prep.Run) })
+	loops.Go(func() { s.keep(accepting, s.expireMoved) })
+	loops.Go(func() { s.keep(accepting, s.adm.report) })
+	loops.Go(func() { s.keep(accepting, s.adm.usher) })
+	loops.Go(func() { s.keep(accepting, s.expireRules) })
+	loops.Go(func() { s.keep(accepting, s.resetStalled) })
 	s.finishInvites(accepting)
 	for i, ln := range lns {
 		loops.Go(func() {
@@ -202,6 +204,9 @@ func (s *Server) serveConn(life context.Context, raw net.Conn, v *visit) {
 		return
 	}
 	tune(raw)
+	if o.transport == transportUnix {
+		o.process = peercred.ProcessOf(raw, o.pid)
+	}
 	sess := s.newSession(life, conn, o)
 	defer sess.shield()
 	if s.permits(o, sess.key) != nil { // SetPolicy came between: it saw no session

@@ -14,6 +14,7 @@ import (
 	"github.com/cad2f06c/switchboard/channel"
 	"github.com/cad2f06c/switchboard/internal/control"
 	"github.com/cad2f06c/switchboard/internal/mux"
+	"github.com/cad2f06c/switchboard/internal/peercred"
 	"github.com/cad2f06c/switchboard/muxrpc"
 	"github.com/cad2f06c/switchboard/names"
 	"github.com/cad2f06c/switchboard/shs"
@@ -39,8 +40,8 @@ type session struct {
 	keyText   string
 	transport string
 	place     place
-	pid       int32  // of its process when it connected; it may be another's by now
-	from      string // its source in words
+	process   peercred.Process // that connected, on a Unix socket
+	from      string           // its source in words
 	conn      *shs.Conn
 	log       *slog.Logger
 	began     time.Time
@@ -76,7 +77,7 @@ func (s *Server) newSession(life context.Context, conn *shs.Conn, o origin) *ses
 		key:       conn.RemoteKey(),
 		transport: o.transport,
 		place:     placeOf(o, conn),
-		pid:       o.pid,
+		process:   o.process,
 		conn:      conn,
 		began:     time.Now(),
 		calls:     muxrpc.NewLimit(s.cfg.Limits.Calls),
@@ -191,7 +192,7 @@ func (s *session) kill(cause error) {
 
 // serve lets the first byte pick what the connection is (PROTOCOL.md §3).
 func (s *session) serve() error {
-	stop := context.AfterFunc(s.ctx, func() { s.conn.Abort() })
+	stop := s.whenOver(s.ctx, func() { s.conn.Abort() })
 	kind, err := s.peek()
 	if !stop() || err != nil {
 		return err
@@ -251,6 +252,7 @@ func (s *session) serveMux() error {
 		WriteTimeout: l.WriteTimeout,
 		Pace:         s.srv.pace(s.key),
 		Handle:       s.startLane,
+		Panicked:     s.panicked,
 		Excess:       &s.srv.over.mux,
 		Log:          s.log,
 	})
@@ -258,7 +260,7 @@ func (s *session) serveMux() error {
 	s.mux = m
 	s.fitLocked() // the rules may have changed since
 	s.srv.mu.Unlock()
-	stop := context.AfterFunc(s.ctx, func() {
+	stop := s.whenOver(s.ctx, func() {
 		if cause := context.Cause(s.ctx); errors.Is(cause, control.ShuttingDown) {
 			m.Close()
 		} else {

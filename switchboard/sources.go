@@ -91,12 +91,16 @@ type record struct {
 	sessions int
 	due      time.Duration // when its next connection is due, if it came at ConnectRate
 	until    time.Duration // when its penalties are over
+	known    time.Duration // until when it counts that somebody has logged in from here
 	barred   bool          // they came to more than PenaltyMin
 	place    int           // in idle; -1: it has connections
 }
 
-// clean is when nothing is held against a source any more.
-func (r *record) clean() time.Duration { return max(r.due, r.until) }
+// knownFor is how long it counts that somebody has logged in.
+const knownFor = time.Hour
+
+// clean is when nothing is held against a source any more, nor in its favour.
+func (r *record) clean() time.Duration { return max(r.due, r.until, r.known) }
 
 func newSources(l *Admission) *sources {
 	return &sources{limits: l, of: make(map[source]*record)}
@@ -201,6 +205,21 @@ func (t *sources) logout(src source) {
 	r := t.of[src]
 	r.sessions--
 	t.rest(r)
+}
+
+// meet notes that somebody has logged in from a source that has a connection. It
+// reports whether that was not known.
+func (t *sources) meet(now time.Duration, src source) bool {
+	r := t.of[src]
+	was := now < r.known
+	r.known = now + knownFor
+	return !was
+}
+
+// knows reports whether somebody has logged in from a source of late.
+func (t *sources) knows(now time.Duration, src source) bool {
+	r := t.of[src]
+	return r != nil && now < r.known
 }
 
 // offend adds a penalty. It reports for how long connections of the source are

@@ -17,6 +17,7 @@ const (
 	gone                           // connections that ended by themselves, or with the server
 	evicted                        // that made room for another
 	shed                           // that made room for a descriptor
+	delayed                        // that had to wait for their handshake to begin
 	seatedAside                    // that got a place for administrators
 	refusedUser                    // Unix sockets: of another user
 	refusedPenalty                 // their source is barred
@@ -36,7 +37,7 @@ const (
 // Error is the word for an outcome in logs and statistics.
 func (e outcome) Error() string {
 	return [outcomes]string{
-		"taken", "logged_in", "gone", "evicted", "shed", "seated_aside",
+		"taken", "logged_in", "gone", "evicted", "shed", "delayed", "seated_aside",
 		"refused_user", "refused_penalty", "refused_rate", "refused_half_open", "refused_table", "refused_sessions",
 		"failed_hello", "failed_timeout", "failed_auth", "panics", "scarce", "closed_scarce",
 	}[e]

@@ -23,7 +23,7 @@ type visit struct {
 	door     chan struct{} // has one of it until its handshake is over
 	in       bool          // enter succeeded
 	deadline time.Time
-	late     *time.Timer
+	late     *time.Timer // nil: its handshake has not begun
 	done     chan struct{}
 
 	mu    sync.Mutex
@@ -34,10 +34,24 @@ type visit struct {
 var _ context.Context = (*visit)(nil)
 
 func newVisit(a *admission, conn net.Conn, o origin, src source) *visit {
-	v := &visit{a: a, conn: conn, origin: o, source: src, done: make(chan struct{})}
-	v.deadline = time.Now().Add(a.limits.HandshakeTimeout)
-	v.late = time.AfterFunc(a.limits.HandshakeTimeout, func() { v.drop(context.DeadlineExceeded) })
-	return v
+	return &visit{a: a, conn: conn, origin: o, source: src, done: make(chan struct{})}
+}
+
+// begin calls serve, which is to shake hands, when the visit's turn comes. If it
+// has to go before, serve is not called.
+func (v *visit) begin(serve func()) {
+	start := func() {
+		v.deadline = time.Now().Add(v.a.limits.HandshakeTimeout)
+		v.late = time.AfterFunc(v.a.limits.HandshakeTimeout, func() { v.drop(context.DeadlineExceeded) })
+		serve()
+	}
+	v.a.mu.Lock()
+	v.seat.start = start
+	waits := !v.seat.begun
+	v.a.mu.Unlock()
+	if !waits {
+		start()
+	}
 }
 
 // drop ends the visit and closes the connection. Only the first call does.
@@ -55,6 +69,10 @@ func (v *visit) drop(why error) {
 		after()
 	}
 	v.conn.Close()
+	if !v.seat.begun { // nobody else will
+		v.settle(why)
+		<-v.door
+	}
 }
 
 // Deadline is that of the handshake.
@@ -136,6 +154,9 @@ func (v *visit) settle(err error) {
 	why, penalty := v.offence(err)
 	a.mu.Lock()
 	v.seat.remove()
+	if err == nil {
+		a.welcomeLocked(v.source)
+	}
 	a.sources.settle(v.source)
 	barred := a.sources.offend(now, v.source, penalty)
 	if err != nil && v.in {
@@ -143,7 +164,9 @@ func (v *visit) settle(err error) {
 		a.sources.logout(v.source)
 	}
 	a.mu.Unlock()
-	v.late.Stop()
+	if v.late != nil {
+		v.late.Stop()
+	}
 	v.mu.Lock()
 	if v.err == nil {
 		v.err = context.Canceled // the connection is its session's from now on

@@ -20,7 +20,8 @@ type SessionsList struct {
 // address without its port, or "uid 1000". Held is the bytes held for all
 // sessions of its key; Since is in ms since the Unix epoch, IdleMS for how long
 // its peer has called nothing. PID is what the kernel said at connect, for
-// information: by now it may be of another process.
+// information; PIDGone, on Linux, that this process has ended, whoever has its number
+// now.
 type SessionInfo struct {
 	Session   string        `json:"session"`
 	ID        shs.PublicKey `json:"id"`
@@ -30,6 +31,7 @@ type SessionInfo struct {
 	Transport string        `json:"transport"`
 	Source    string        `json:"source"`
 	PID       int32         `json:"pid,omitempty"`
+	PIDGone   bool          `json:"pid_gone,omitempty"`
 	Names     []string      `json:"names"`
 	Channels  int           `json:"channels"`
 	Held      int64         `json:"held"`

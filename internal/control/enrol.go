@@ -79,10 +79,14 @@ type ExplainArgs struct {
 	From string        `json:"from,omitempty"`
 }
 
-// Explanation is the answer, with the rule that decided.
+// Explanation is the answer, with the rule that decided. Because is where stands what
+// made it decide, where the rule does not say so itself: lines of authorized_peers
+// ("authorized_peers:4 level=basic") and sections of the configuration
+// ("[defaults] listed=basic").
 type Explanation struct {
-	Allowed bool   `json:"allowed"`
-	Rule    string `json:"rule"`
+	Allowed bool     `json:"allowed"`
+	Rule    string   `json:"rule"`
+	Because []string `json:"because,omitempty"`
 }
 
 // InviteArgs asks for an invite (invites.new): the options of who redeems it, as a

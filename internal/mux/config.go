@@ -38,7 +38,8 @@ type Config struct {
 	KeepAlive time.Duration
 
 	// DeadAfter is how long nothing is heard before the session ends with
-	// ErrDead. Default 45 s; negative: never.
+	// ErrDead. Who was asleep meanwhile, the process or its machine, listens once
+	// more as long. Default 45 s; negative: never.
 	DeadAfter time.Duration
 
 	// WriteTimeout is how long the peer may take for one write of at most 129
@@ -49,6 +50,13 @@ type Config struct {
 	// in place of Accept. It is called as Notify calls. The reader is then
 	// whoever calls Session.Run.
 	Handle func(*Stream, *Batch)
+
+	// Panicked, if set, is told what a goroutine or a timer of the session, or
+	// whoever wrote for it, has panicked with, where debug.Stack still shows it. The
+	// session then ends with ErrPanic; what Run calls panics in Run all the same. It may
+	// be called on any goroutine.
+	// Default: the panic goes on.
+	Panicked func(any)
 
 	// Lead lets a goroutine that waits in Stream.Read read the connection itself
 	// while that is promising: while one stream is asked and answered in turn.

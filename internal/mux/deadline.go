@@ -28,6 +28,7 @@ func (d *deadline) armLocked(st *Stream, cond *sync.Cond) {
 	}
 	var timer *time.Timer
 	timer = time.AfterFunc(time.Until(d.at), func() {
+		defer st.s.guard()
 		cond.L.Lock()
 		defer cond.L.Unlock()
 		if d.timer == timer { // else it was replaced just now

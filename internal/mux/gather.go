@@ -156,6 +156,7 @@ func (s *Session) scheduleLazyLocked(st *Stream) {
 
 // onLater runs on a timer's goroutine: see onTick.
 func (s *Session) onLater() {
+	defer s.guard()
 	s.mu.Lock()
 	defer s.unlock()
 	s.later = false

@@ -180,6 +180,7 @@ func (s *Session) tickFreeLocked(now time.Time) {
 // onFree runs on a timer's goroutine: see onTick. It is not armed again for
 // each message: that costs more than to find that there was another one.
 func (s *Session) onFree() {
+	defer s.guard()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	l := &s.lead

@@ -390,3 +390,38 @@ func TestPipeWithoutHalfClose(t *testing.T) {
 		b.Close()
 	})
 }
+
+// dozing is a connection whose first read deadline fires late, as that of a process
+// that was stopped does.
+type dozing struct {
+	net.Conn
+	late time.Duration
+}
+
+func (c *dozing) SetReadDeadline(t time.Time) error {
+	t = t.Add(c.late)
+	c.late = 0
+	return c.Conn.SetReadDeadline(t)
+}
+
+// Who slept does not hold the silence meanwhile against its peer, but a silence
+// as long behind it.
+func TestAsleep(t *testing.T) {
+	for late, want := range map[time.Duration]time.Duration{
+		0:                45 * time.Second,
+		time.Second:      46 * time.Second,
+		10 * time.Minute: 10*time.Minute + 90*time.Second,
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			x, y := testnet.Pipe()
+			s := mux.Client(&dozing{x, late}, mux.Config{KeepAlive: -1})
+			began := time.Now()
+			<-s.Done()
+			if took := time.Since(began); took != want || s.Err() != mux.ErrDead {
+				t.Errorf("asleep for %v: ended after %v: %v, want %v", late, took, s.Err(), want)
+			}
+			s.Abort(nil)
+			y.Close()
+		})
+	}
+}

@@ -14,9 +14,7 @@ func (s *Session) unlock() {
 	over := s.cfg.Budget.over()
 	alone := s.lead.right == free
 	s.mu.Unlock()
-	for _, f := range after {
-		f()
-	}
+	s.call(after)
 	if over {
 		s.cfg.Budget.relieve()
 	}

@@ -71,6 +71,7 @@ func (st *Stream) grantLaterLocked() bool {
 
 // onPace runs on a timer's goroutine: see onTick.
 func (st *Stream) onPace() {
+	defer st.s.guard()
 	st.s.mu.Lock()
 	defer st.s.unlock()
 	st.paced = false

@@ -17,6 +17,8 @@ type input struct {
 	fin   bool    // to ends with the last of them
 	batch Batch
 
+	deadAt time.Time // the read deadline
+
 	events []func(*Batch) // to be called at the end of the batch
 }
 
@@ -102,12 +104,19 @@ func (s *Session) overdue() error {
 	switch {
 	case s.lead.kicked:
 		return nil // the leader looks at that
-	case time.Since(s.heard) >= s.cfg.DeadAfter:
+	case time.Since(s.heard) < s.cfg.DeadAfter:
+	case time.Since(s.in.deadAt) >= asleep:
+		s.heard = time.Now()
+	default:
 		s.cfg.Excess.Silent.Add(1)
 		return ErrDead
 	}
 	return s.setDeadAt(s.heard)
 }
+
+// asleep is how late the read deadline is seen when not the peer was silent, but
+// this process stopped, or its machine: the peer then gets the time once more.
+const asleep = 5 * time.Second
 
 // endBatch calls for whom something has arrived, and writes what the bytes read
 // so far have made due, here and in the sessions that they were forwarded to.
@@ -139,7 +148,8 @@ func (s *Session) setDeadAt(heard time.Time) error {
 	if s.cfg.DeadAfter < 0 {
 		return s.wire.SetReadDeadline(time.Time{})
 	}
-	return s.wire.SetReadDeadline(heard.Add(s.cfg.DeadAfter))
+	s.in.deadAt = heard.Add(s.cfg.DeadAfter)
+	return s.wire.SetReadDeadline(s.in.deadAt)
 }
 
 // stopped gives the session the reader's error and returns its state.

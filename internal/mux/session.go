@@ -240,14 +240,6 @@ func (s *Session) handleLocked(reader bool) {
 	}
 }
 
-// onTurn runs on a timer's goroutine: see onTick.
-func (s *Session) onTurn() {
-	s.mu.Lock()
-	defer s.unlock()
-	s.turning = false
-	s.handleLocked(false)
-}
-
 func (s *Session) tryAcceptLocked() (st *Stream, wait time.Duration, err error) {
 	if s.state != live {
 		return nil, 0, s.err

@@ -24,8 +24,9 @@ func wholeSecond(d time.Duration) time.Duration {
 }
 
 // onTick runs on the timer's goroutine, which nobody has to wait for: what it
-// sends does not block.
+// sends does not block. A panic there is the session's end: see guard.
 func (s *Session) onTick() {
+	defer s.guard()
 	s.mu.Lock()
 	defer s.unlock()
 	if s.state != live {
@@ -41,4 +42,13 @@ func (s *Session) onTick() {
 		s.pingDue, s.due = true, true
 	}
 	s.tick.Reset(wholeSecond(next))
+}
+
+// onTurn runs on a timer's goroutine: see onTick.
+func (s *Session) onTurn() {
+	defer s.guard()
+	s.mu.Lock()
+	defer s.unlock()
+	s.turning = false
+	s.handleLocked(false)
 }

@@ -77,6 +77,7 @@ func (s *Session) claimFlushLocked() bool {
 
 // flush writes what is due until that would need a wait.
 func (s *Session) flush() {
+	defer s.guard()
 	s.mu.Lock()
 	s.promised = false
 	for i := 0; s.state == live && !s.writing && s.due; i++ {
@@ -111,15 +112,20 @@ func (s *Session) unlockQuiet() {
 	after := s.after
 	s.after = nil
 	s.mu.Unlock()
-	for _, f := range after {
-		f()
-	}
+	s.call(after)
 }
 
 // takeLocked returns the bytes of the next write; the caller is the writer
-// until wroteLocked.
+// until wroteLocked. A panic leaves the session unlocked, so that guard can end it.
 func (s *Session) takeLocked() []byte {
+	gathered := false
+	defer func() {
+		if !gathered {
+			s.mu.Unlock()
+		}
+	}()
 	s.gatherLocked()
+	gathered = true
 	out := s.raw
 	s.raw, s.tail = nil, nil
 	s.writing, s.due = true, s.ready.first != nil || len(s.resets.runs) > 0
@@ -149,6 +155,7 @@ func (s *Session) startWriterLocked(left bool) {
 // writeLoop writes, and waits for the connection where it must, until nothing
 // is due. left: TryWrite has left something.
 func (s *Session) writeLoop(left bool) {
+	defer s.guard()
 	for {
 		if left {
 			if err := s.blockingWrite(nil); err != nil {
@@ -195,6 +202,7 @@ func (s *Session) blockingWrite(out []byte) error {
 // asks for, then the half-close, all within flushTimeout.
 func (s *Session) finish() {
 	defer close(s.writerDone)
+	defer s.guard()
 	s.mu.Lock()
 	for s.writing {
 		s.quiet.Wait()

@@ -50,9 +50,9 @@ func New(cfg Config) (*Policy, error) {
 	if cfg.File == "" {
 		cfg.File = "authorized_peers"
 	}
-	bundles := DefaultBundles()
-	maps.Copy(bundles, cfg.Bundles)
-	cfg.Bundles = bundles
+	configured := cfg.Bundles
+	cfg.Bundles = DefaultBundles()
+	maps.Copy(cfg.Bundles, configured)
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
@@ -62,6 +62,9 @@ func New(cfg Config) (*Policy, error) {
 		revoked: make(map[Key]struct{}, len(cfg.Revoked)),
 		server:  cfg.Server,
 		borders: make(map[string]*border, len(cfg.Tenants)),
+	}
+	for level := range configured {
+		p.bundled[level] = true
 	}
 	for key := range cfg.Revoked {
 		p.revoked[key] = struct{}{}
@@ -153,7 +156,7 @@ type home struct {
 // grant compiles one peer.
 func (c *compiler) grant(p Peer) Grant {
 	g := Grant{policy: c.policy, tenant: p.Tenant, level: c.cfg.Listed, admin: p.Admin, rate: p.Rate,
-		rule: Rule{kind: byListed, file: c.cfg.File, line: p.Line}}
+		rule: Rule{kind: byListed, file: c.cfg.File, line: p.Line}, listed: listed{p.HasLevel, p.HasRights()}}
 	if p.HasLevel {
 		g.level = p.Level
 	}

@@ -11,6 +11,7 @@ type Grant struct {
 	admin  bool
 	rate   Rate
 	rule   Rule
+	listed listed
 	rights *rights
 }
 

@@ -29,6 +29,7 @@ type Policy struct {
 	self    Grant  // of the server's own key
 	local   *Grant // of local peers without a line; nil: refused
 	borders map[string]*border
+	bundled [Verified + 1]bool // levels whose bundle is not the built-in one
 }
 
 // ID returns 16 characters that differ between policies that decide differently.

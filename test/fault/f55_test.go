@@ -4,6 +4,7 @@ package fault_test
 
 import (
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,8 +19,8 @@ import (
 )
 
 // F55: a peer exits and a process of somebody else's key takes its pid. It gets
-// nothing of the first: neither its name nor its place in any decision. The pid in
-// lists and log is what the kernel said at connect, and no more than that.
+// nothing of the first: neither its name nor its place in any decision. In the log the
+// two differ by when they were started.
 func TestF55PidReused(t *testing.T) {
 	needRoot(t)
 	d, admin := keeper(t, filepath.Join(room(t), "audit"))
@@ -58,7 +59,10 @@ func TestF55PidReused(t *testing.T) {
 	if !eventually(10*time.Second, func() bool { return refusals(t, admin, otherKey.Public(), pid) == 1 }) {
 		t.Errorf("the log has %d refusals of the other key with pid %d, want 1", refusals(t, admin, otherKey.Public(), pid), pid)
 	}
-	report(t, "F55", "pid %d was taken by a process with another key: its claim was refused by that key's own line", pid)
+	if pids := startsOf(t, admin, pid); len(pids) != 2 {
+		t.Errorf("the log has %v for the processes with pid %d, want 2 different starts", pids, pid)
+	}
+	report(t, "F55", "pid %d was taken by a process with another key: its claim was refused by that key's own line; their logins are written down with different starts", pid)
 }
 
 // refusals is how often the log says that a key with a pid might not do something.
@@ -73,6 +77,81 @@ func refusals(t *testing.T, admin *client.Client, key shs.PublicKey, pid int) (n
 		}
 	}
 	return n
+}
+
+// F55: a process logs in, and ends; another has its connection. The list says that the
+// pid is not to be looked for.
+func TestF55PidGone(t *testing.T) {
+	needRoot(t)
+	d, admin := keeper(t, filepath.Join(room(t), "audit"))
+	self, err := os.Executable()
+	must(t, err)
+	holder := exec.Command(self)
+	holder.Env = append(os.Environ(), holderEnv+"="+d.sock)
+	stdin, err := holder.StdinPipe()
+	must(t, err)
+	stdout, err := holder.StdoutPipe()
+	must(t, err)
+	must(t, holder.Start())
+	var fd int
+	_, err = fmt.Fscan(stdout, &fd)
+	must(t, err)
+	pid := holder.Process.Pid
+	const pidfdOpen, pidfdGetfd = 434, 438 // on every architecture
+	pidfd, _, errno := syscall.Syscall(pidfdOpen, uintptr(pid), 0, 0)
+	if errno != 0 {
+		t.Fatal(errno)
+	}
+	defer syscall.Close(int(pidfd))
+	mine, _, errno := syscall.Syscall(pidfdGetfd, pidfd, uintptr(fd), 0)
+	if errno != 0 {
+		t.Fatal(errno)
+	}
+	f := os.NewFile(mine, "taken over")
+	raw, err := net.FileConn(f)
+	must(t, err)
+	must(t, f.Close())
+	conn := shs.Client(raw, &shs.Config{Key: shs.GenerateKey(), ServerKey: d.key.Public()})
+	must(t, conn.Handshake(within(t, 10*time.Second)))
+	defer conn.Close()
+	gone := func() (gone bool) {
+		list, err := admin.Sessions(within(t, 10*time.Second))
+		must(t, err)
+		for _, s := range list {
+			if s.PID == int32(pid) {
+				return s.PIDGone
+			}
+			if s.PIDGone {
+				t.Errorf("the process of %s, with pid %d, counts as gone", s.Session, s.PID)
+			}
+		}
+		t.Fatalf("no session has pid %d: %+v", pid, list)
+		return false
+	}
+	if gone() {
+		t.Error("a process that lives is gone")
+	}
+	stdin.Close()
+	_ = holder.Wait() // whatever it says
+	if !gone() {
+		t.Error("a process that has ended is not gone")
+	}
+	report(t, "F55", "pid %d of a session whose process had ended, and left its connection to another: listed as gone", pid)
+}
+
+// startsOf are those of the processes that have logged in with a pid.
+func startsOf(t *testing.T, admin *client.Client, pid int) map[string]bool {
+	t.Helper()
+	all := make(map[string]bool)
+	for raw, err := range admin.Audit(within(t, 10*time.Second), client.AuditQuery{Event: "login"}) {
+		must(t, err)
+		var r audit.Record
+		must(t, r.UnmarshalJSON(raw))
+		if r.PID == pid {
+			all[r.Attrs["pid_started"]] = true
+		}
+	}
+	return all
 }
 
 // withPid starts a command that gets a pid, for which others have to be passed by.
@@ -142,7 +221,7 @@ func TestF56Clock(t *testing.T) {
 	}) {
 		t.Fatal(err)
 	}
-	pause := time.Duration(times(3, 20)) * time.Second
+	pause := time.Duration(times(3, 600)) * time.Second
 	for _, p := range []*os.Process{d.cmd.Process, peer.Process} {
 		must(t, p.Signal(syscall.SIGSTOP))
 	}
@@ -150,8 +229,11 @@ func TestF56Clock(t *testing.T) {
 	for _, p := range []*os.Process{peer.Process, d.cmd.Process} {
 		must(t, p.Signal(syscall.SIGCONT))
 	}
-	after, err := admin.Lookup(within(t, 20*time.Second), "org.example.a")
-	if err != nil || after.Session != before.Session || after.Epoch != before.Epoch {
+	var after client.Entry
+	if !eventually(time.Minute, func() bool { // the one who asks has not slept, and may have to come back
+		after, err = admin.Lookup(within(t, 20*time.Second), "org.example.a")
+		return err == nil
+	}) || after.Session != before.Session || after.Epoch != before.Epoch {
 		t.Errorf("the session was %s, then %s, %v", before.Session, after.Session, err)
 	}
 	report(t, "F56", "clock −1 h, +10 y, −10 y: %d records in order, the chain holds; server and peer stopped for %v: the session went on", len(all), pause)

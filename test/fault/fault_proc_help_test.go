@@ -400,7 +400,7 @@ func slowest(took []time.Duration) (largest, p99 time.Duration) {
 }
 
 // times picks how often something is done.
-func times(short, full int) int {
+func times[T int | float64](short, full T) T {
 	if os.Getenv("FAULT") == "full" {
 		return full
 	}

@@ -34,6 +34,17 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
+	if path := os.Getenv(holderEnv); path != "" {
+		beHolder(path)
+		return
+	}
+	if change := os.Getenv(saverEnv); change != "" {
+		if err := beSaver(change); err != nil {
+			fmt.Fprintln(os.Stderr, "saver:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	if os.Getenv(agentEnv) != "" {
 		runAgent()
 		return

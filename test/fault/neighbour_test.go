@@ -3,6 +3,7 @@
 package fault_test
 
 import (
+	"cmp"
 	"io"
 	"slices"
 	"sync"
@@ -93,9 +94,9 @@ func (n *neighbour) during(f func()) (took []time.Duration) {
 }
 
 // percentile returns that of some times.
-func percentile(took []time.Duration, n int) time.Duration {
+func percentile[T cmp.Ordered](took []T, n int) (p T) {
 	if len(took) == 0 {
-		return 0
+		return p
 	}
 	slices.Sort(took)
 	return took[(len(took)*n-1)/100]

@@ -44,6 +44,7 @@ type Agent struct {
 	mu    sync.Mutex
 	ends  map[string]*agentEnd // by the channel's id
 	siege *siege               // the last
+	sinks sync.WaitGroup       // they end with the process
 }
 
 // The arguments and results of an Agent's methods.

@@ -113,7 +113,7 @@ func TestParseConfig(t *testing.T) {
 		},
 		Limits: switchboard.Limits{SessionsPerKey: 8, CallRate: 100, Held: 16 << 20, HeldTotal: 8 << 30,
 			WatchLags: 5, EarlyResets: 800, Invites: 8, PassedTotal: 64, Moved: 100, AttemptLife: 5 * time.Second, DirectLease: 30 * time.Second,
-			Admission: switchboard.Admission{SessionsPerUID: 512, ConnectRate: -1, HandshakeTimeout: 4 * time.Second},
+			Admission: switchboard.Admission{SessionsPerUID: 512, ConnectRate: -1, HandshakeRate: 300, HandshakeTimeout: 4 * time.Second},
 			Basic:     switchboard.Quota{Lanes: 32}, Rates: map[string]switchboard.Rate{"connect": {N: 100, Per: time.Minute}, "names.list": {N: 5, Per: time.Second}}},
 		Audit: AuditSettings{Dir: new(string), MaxFile: 1 << 20, Files: 4, Ring: 500, Rate: -1, Flush: 2 * time.Second,
 			Sinks: []string{"log", "file:/home/me/conf/audit.jsonl", "https://example.org/in"}},

@@ -159,7 +159,7 @@ func numbers(v reflect.Value) map[string]any {
 // noneAt reports whether a limit may be 0, which is none at all: the library
 // takes a negative number for that.
 func noneAt(key string) bool {
-	return strings.HasPrefix(key, "penalty_") || key == "connect_rate" || key == "name_hold"
+	return strings.HasPrefix(key, "penalty_") || key == "connect_rate" || key == "handshake_rate" || key == "name_hold"
 }
 
 // mostAt is the largest number that a limit may be: of bytes held, more than of
