@@ -51,6 +51,7 @@ var figures = []figure{
 	{"W5 an idle connection of 5,000", "box", "mem_5k", "KiB", absolute, false, 38, 20},
 	{"W5 5,000 idle clients", "plain", "mem_idle", "% of a core", absolute, false, 1, 0.3},
 	{"W5 5,000 idle clients", "box", "mem_idle", "% of a core", absolute, false, 1, 0.3},
+	{"a decision, 1,000 peers with 20 rules", "policy", "decide", "ns", absolute, false, 200, 200},
 	{"W6 p50, one at a time", "direct", "link_rtt_p50", "D", "D", false, 1.1, 1.05},
 	{"W6 rate", "direct", "link_bulk_rate", "D", "D", true, 0.8, 0.95},
 	{"W6 p50, one at a time", "direct-fd", "link_rtt_p50", "D", "D", false, 1.1, 1.05},

@@ -124,6 +124,11 @@ func run(o *options) *results {
 		if rate, err := handshakes(200 * time.Millisecond); err == nil {
 			r.Cores = append(r.Cores, rate)
 		}
+		if d, err := decisions(100 * time.Millisecond); err == nil {
+			seen["policy"] = d
+		} else {
+			r.Failed = append(r.Failed, "policy: "+err.Error())
+		}
 		for _, w := range workloads {
 			if !strings.Contains(o.works, w.number) {
 				continue

@@ -95,6 +95,8 @@ func (r *results) tables() report {
 			time.Duration(r.Seconds*float64(time.Second)).Round(time.Second), others),
 		"Machine: " + r.Machine + ".",
 		fmt.Sprintf("R costs %s CPU s/GB; one core does %s bare handshakes a second.", number(costR), number(median(r.Cores))),
+		fmt.Sprintf("A decision of a policy of 1,000 peers with 20 rules each takes %s ns, a look-up in a map of as many names %s ns.",
+			r.shown("policy", "decide"), r.shown("policy", "look_up")),
 		"Limits that the server raised: " + r.Limits + ".",
 	}
 	for _, work := range strings.Split("123456", "") {
@@ -168,6 +170,14 @@ func (r *results) median(subject, key string) (float64, bool) {
 		}
 	}
 	return median(all), len(all) > 0
+}
+
+// shown is median as text.
+func (r *results) shown(subject, key string) string {
+	if v, ok := r.median(subject, key); ok {
+		return number(v)
+	}
+	return "?"
 }
 
 // ratio is the median of the rounds' ratios to another subject's value; false if
