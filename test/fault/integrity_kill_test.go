@@ -19,10 +19,10 @@ func (w *arena) killer(r *rand.Rand) {
 			w.killServer(time.Duration(r.Int64N(int64(200 * time.Millisecond))))
 		case n < 5:
 			w.kills[1]++
-			w.doom(func(c *running) bool { return c.p == p })
+			w.dies(p, true)
 			p.count()
 			p.proc.kill()
-			w.doom(func(c *running) bool { return c.p == p })
+			w.dies(p, false)
 			p.start()
 		default:
 			w.kills[2] += w.killLinks(r)
@@ -45,6 +45,15 @@ func (w *arena) doom(which func(*running) bool) {
 	for c := range w.live {
 		c.doomed = c.doomed || which(c)
 	}
+}
+
+// dies notes that the channels to a plugin may end: all that are there, and those
+// that come while it is dying.
+func (w *arena) dies(p *pairing, dying bool) {
+	w.doom(func(c *running) bool { return c.p == p })
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	p.dying = dying
 }
 
 // killServer kills the server, and starts it again after a while. The channels

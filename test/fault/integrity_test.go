@@ -116,6 +116,7 @@ type pairing struct {
 	caller []*client.Client // auto: one for each channel, for a key may only make so many attempts
 	proc   *helper          // nil while it is dead
 	born   int              // processes so far
+	dying  bool             // proc is being killed; guarded by arena.mu
 
 	opened, moved atomic.Int64
 
@@ -258,7 +259,7 @@ func (w *arena) one(p *pairing, slot uint64, s script, what string) error {
 	c := &running{p: p}
 	w.mu.Lock()
 	w.live[c] = struct{}{}
-	c.doomed = w.killing
+	c.doomed = w.killing || p.dying
 	w.mu.Unlock()
 	doomed := func() bool {
 		w.mu.Lock()
