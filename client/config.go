@@ -78,9 +78,9 @@ type Config struct {
 	// takes the server's word for whose key the name's is; the log says so.
 	Pins string
 
-	// Unmonitored makes small messages and bulk cheaper in a program whose
-	// goroutines are all brief: see shs.Conn.Unmonitor, which is called on every
-	// connection to the server and every direct link.
+	// Unmonitored makes bulk cheaper in a program whose goroutines are all brief:
+	// see shs.Conn.Unmonitor, which is called with 16 KiB on every connection to the
+	// server and every direct link.
 	Unmonitored bool
 
 	// Log gets what happens to the connection and to names. Nil: discarded.
@@ -138,6 +138,8 @@ const (
 
 	minBackoff = 50 * time.Millisecond
 	maxBackoff = 5 * time.Second
+
+	quietFrom = 16 << 10 // bytes, see Config.Unmonitored
 
 	backlog = 64 // channels of one listener that wait for Accept
 )

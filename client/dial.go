@@ -165,7 +165,7 @@ func handshake(ctx context.Context, cfg *Config, a shs.Address, raw net.Conn, pl
 // tune prepares a connection whose other end is known.
 func (cfg *Config) tune(conn *shs.Conn) {
 	if cfg.Unmonitored {
-		conn.Unmonitor()
+		conn.Unmonitor(quietFrom)
 	}
 }
 

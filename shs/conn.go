@@ -62,18 +62,6 @@ func Vouched(conn net.Conn, remote PublicKey) *Conn {
 	return c
 }
 
-// Unmonitor has reads and writes of a socket spare the Go runtime's monitor, which
-// wakes whenever a message has found the process idle: a quarter of the processor
-// time that a small message takes. It is for programs whose goroutines are all
-// brief: where one computes for long without a system call, others may wait as long
-// for their turn. It is to be called after the handshake and before the first Read
-// or Write. Without effect but on Linux, and on what is no socket.
-func (c *Conn) Unmonitor() {
-	if c.shaken.Load() {
-		c.in.calls, c.out.calls = true, true
-	}
-}
-
 // NetConn returns the connection below. Reading from it, or writing to it,
 // breaks the Conn.
 func (c *Conn) NetConn() net.Conn { return c.raw }

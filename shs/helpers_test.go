@@ -73,7 +73,7 @@ func connect(t testing.TB, mode Mode, rawClient, rawServer net.Conn) (client, se
 	if err1, err2 := shakeBoth(t.Context(), client, server); err1 != nil || err2 != nil {
 		t.Fatalf("handshake: client %v, server %v", err1, err2)
 	}
-	client.Unmonitor()
+	client.Unmonitor(1 << 10)
 	t.Cleanup(func() { client.Abort(); server.Abort() })
 	return client, server
 }

@@ -49,11 +49,12 @@ type reader struct {
 	err    error  // sticky, comes after view
 	closed bool   // err was set by us, not met in the stream
 
-	raw    syscall.RawConn // nil: conn is no socket
-	calls  sock.Calls
-	recv   func(fd uintptr) bool // r.recvRaw, made once
-	got    int                   // bytes of the raw read in progress
-	rawErr error                 // of the raw read in progress
+	raw     syscall.RawConn // nil: conn is no socket
+	monitor *monitor
+	calls   sock.Calls            // of the next read
+	recv    func(fd uintptr) bool // r.recvRaw, made once
+	got     int                   // bytes of the raw read in progress
+	rawErr  error                 // of the raw read in progress
 
 	scattered  func(fd uintptr) bool // r.recvScattered, made once
 	head, into []byte                // where it reads to
@@ -65,7 +66,7 @@ type reader struct {
 }
 
 func newReader(conn net.Conn, dec decoder) *reader {
-	r := &reader{lock: make(chan struct{}, 1), conn: conn, dec: dec, raw: rawConn(conn)}
+	r := &reader{lock: make(chan struct{}, 1), conn: conn, dec: dec, monitor: newMonitor(), raw: rawConn(conn)}
 	if r.raw != nil {
 		r.recv = r.recvRaw
 		r.scattered = r.recvScattered
@@ -194,6 +195,7 @@ func (r *reader) fill() error {
 	}
 	r.end += n
 	r.filled = r.end == len(r.buf)
+	r.calls = r.monitor.calls(n)
 	if r.few++; n >= smallSize {
 		r.few = 0
 	}

@@ -39,6 +39,7 @@ func (r *reader) readScattered(dec *plainReader, p []byte) (int, error) {
 	err := r.raw.Read(r.scattered)
 	n, rawErr := r.got, r.rawErr
 	r.got, r.rawErr, r.head, r.into = 0, nil, nil, nil
+	r.calls = r.monitor.calls(n)
 	if err == nil {
 		err = rawErr
 	}

@@ -6,8 +6,6 @@ import (
 	"net"
 	"os"
 	"syscall"
-
-	"github.com/cad2f06c/switchboard/internal/sock"
 )
 
 const (
@@ -48,15 +46,15 @@ type writer struct {
 	ended  bool   // the goodbye is framed
 	err    error  // sticky
 
-	raw    syscall.RawConn // nil: conn is no socket
-	calls  sock.Calls
-	send   func(fd uintptr) bool // w.sendRaw, made once
-	wait   bool                  // whether the raw write in progress waits
-	rawErr error                 // of the raw write in progress
+	raw     syscall.RawConn // nil: conn is no socket
+	monitor *monitor
+	send    func(fd uintptr) bool // w.sendRaw, made once
+	wait    bool                  // whether the raw write in progress waits
+	rawErr  error                 // of the raw write in progress
 }
 
 func newWriter(conn net.Conn, enc encoder) *writer {
-	w := &writer{lock: make(chan struct{}, 1), conn: conn, enc: enc, raw: rawConn(conn)}
+	w := &writer{lock: make(chan struct{}, 1), conn: conn, enc: enc, monitor: newMonitor(), raw: rawConn(conn)}
 	if w.raw != nil {
 		w.send = w.sendRaw
 		w.direct, _ = enc.(directEncoder)
@@ -247,7 +245,7 @@ func (w *writer) pushOnce(wait bool) error {
 // the kernel takes more.
 func (w *writer) sendRaw(fd uintptr) bool {
 	for {
-		n, again, err := writeRaw(w.calls, fd, w.out[w.sent:], w.body)
+		n, again, err := writeRaw(w.monitor.calls(len(w.out)-w.sent+len(w.body)), fd, w.out[w.sent:], w.body)
 		if again {
 			return !w.wait
 		}

@@ -265,7 +265,7 @@ func (s *Server) login(v *visit, raw net.Conn) (conn *shs.Conn, err error) {
 	}
 	conn = shs.Server(raw, cfg)
 	if err = conn.Handshake(v); err == nil && s.cfg.Unmonitored {
-		conn.Unmonitor()
+		conn.Unmonitor(0)
 	}
 	return conn, err
 }

@@ -79,7 +79,7 @@ type Config struct {
 	// has ended; those that are left after a third of it are ended one after the
 	// other. Default 30 s.
 	DrainTimeout time.Duration
-	// Unmonitored has shs.Conn.Unmonitor called on every connection. It is for a
+	// Unmonitored has shs.Conn.Unmonitor called with 0 on every connection. It is for a
 	// program that is nothing but a server, for its goroutines are all brief.
 	Unmonitored bool
 	// Audit is the log of who did what. Nil is none.
