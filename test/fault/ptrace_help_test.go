@@ -57,7 +57,7 @@ func dieAt(t *testing.T, cmd *exec.Cmd, n int) (number uint64, said string, done
 	must(t, err)
 	defer r.Close()
 	cmd.Stdout = w
-	cmd.SysProcAttr = &syscall.SysProcAttr{Ptrace: true}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Ptrace: true, Setpgid: true}
 	must(t, cmd.Start())
 	w.Close()
 	pid := cmd.Process.Pid
@@ -71,7 +71,7 @@ func dieAt(t *testing.T, cmd *exec.Cmd, n int) (number uint64, said string, done
 	seen, lines := 0, 0
 	done = true
 	for {
-		tid, err := syscall.Wait4(-1, &status, waitAll|waitOwn, nil)
+		tid, err := syscall.Wait4(-pid, &status, waitAll|waitOwn, nil) // its group: this thread may have other children
 		if errors.Is(err, syscall.EINTR) {
 			continue
 		}
