@@ -58,6 +58,18 @@ func runLogin(arg string) int {
 	return 0
 }
 
+// serving has a server serve until the test ends.
+func serving(t *testing.T, srv *switchboard.Server, ln net.Listener) {
+	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if err := srv.Serve(ctx, ln); err != nil {
+			t.Errorf("Serve: %v", err)
+		}
+	})
+	t.Cleanup(func() { stop(); wg.Wait() })
+}
+
 // F51: another user is refused by the kernel's word for who he is, even where
 // somebody has opened the socket to all; in both modes, and with a line in the
 // log.
@@ -75,15 +87,7 @@ func TestListenRefusesOtherUsers(t *testing.T) {
 	var log syncBuffer
 	srv, err := switchboard.New(switchboard.Config{Key: seeded(0), Log: slog.New(slog.NewTextHandler(&log, nil))})
 	must(t, err)
-	ctx, stop := context.WithCancel(t.Context())
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		if err := srv.Serve(ctx, ln); err != nil {
-			t.Errorf("Serve: %v", err)
-		}
-	})
-	defer wg.Wait()
-	defer stop()
+	serving(t, srv, ln)
 
 	for _, tt := range []struct {
 		mode string
@@ -114,20 +118,12 @@ func TestSessionsOfOneUser(t *testing.T) {
 	ln := listen(t, "unix:"+filepath.Join(t.TempDir(), "bus.sock"))
 	srv, err := switchboard.New(switchboard.Config{Key: seeded(0), Limits: switchboard.Limits{Admission: switchboard.Admission{SessionsPerUID: 2}}})
 	must(t, err)
-	ctx, stop := context.WithCancel(t.Context())
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		if err := srv.Serve(ctx, ln); err != nil {
-			t.Errorf("Serve: %v", err)
-		}
-	})
-	defer wg.Wait()
-	defer stop()
+	serving(t, srv, ln)
 	login := func(n byte) (net.Conn, error) {
 		raw, err := net.Dial("unix", ln.Addr().String())
 		must(t, err)
 		t.Cleanup(func() { raw.Close() })
-		return raw, shs.Client(raw, &shs.Config{Key: seeded(n), ServerKey: srv.Key()}).Handshake(ctx)
+		return raw, shs.Client(raw, &shs.Config{Key: seeded(n), ServerKey: srv.Key()}).Handshake(t.Context())
 	}
 	first, err := login(1)
 	must(t, err)

@@ -169,6 +169,18 @@ func (s *tempest) stick() {
 		f.Conn.Close()
 		k.Conn.Close()
 		wg.Wait()
+		s.free(stuckName)
+	}
+}
+
+// free waits until the server has seen the last owner of a name end: it is busy.
+func (s *tempest) free(name string) {
+	if !eventually(30*time.Second, func() bool {
+		h := s.p.hand(s.w.t)
+		defer h.Close()
+		return h.lane(s.w.t, 1, `{"name":["names","get"],"args":[{"name":"`+name+`"}]}`).Flags != 0x02
+	}) {
+		s.w.t.Errorf("%s is not free after its owner has gone", name)
 	}
 }
 

@@ -42,6 +42,12 @@ type siege struct {
 
 // Siege begins a flood.
 func (a *Agent) Siege(args SiegeArgs, _ *None) error {
+	a.besiege(func(s *siege) { s.run(args) })
+	return nil
+}
+
+// besiege begins a flood of one kind.
+func (a *Agent) besiege(flood func(*siege)) {
 	s := new(siege)
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	a.mu.Lock()
@@ -49,9 +55,8 @@ func (a *Agent) Siege(args SiegeArgs, _ *None) error {
 	a.mu.Unlock()
 	s.wg.Go(func() {
 		defer s.over.Store(true)
-		s.run(args)
+		flood(s)
 	})
-	return nil
 }
 
 // run makes the connections, several at a time.

@@ -3,7 +3,6 @@
 package fault_test
 
 import (
-	"context"
 	"net"
 	"net/netip"
 	"syscall"
@@ -32,13 +31,7 @@ func (a *Agent) Storm(args SiegeArgs, _ *None) error {
 		}
 		from = append(from, addr.As4())
 	}
-	s := new(siege)
-	s.ctx, s.stop = context.WithCancel(context.Background())
-	a.mu.Lock()
-	a.siege = s
-	a.mu.Unlock()
-	s.wg.Go(func() {
-		defer s.over.Store(true)
+	a.besiege(func(s *siege) {
 		s.storm(&syscall.SockaddrInet4{Port: int(to.Port()), Addr: to.Addr().As4()}, from, args)
 	})
 	return nil
