@@ -11,6 +11,7 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/cad2f06c/switchboard/muxrpc"
 )
@@ -85,6 +86,25 @@ func TestIdleGoroutines(t *testing.T) {
 		if n != 10 {
 			t.Errorf("%d goroutines of sessions, want 10", n)
 		}
+	})
+}
+
+// An answer that had to wait leaves no deadline behind, which would end the session
+// with the next answer.
+func TestNoDeadlineLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := pipe(100)
+		s := muxrpc.NewSession(tryConn{b}, muxrpc.Config{Handler: muxrpc.HandlerFunc(serveTest)})
+		defer s.Close()
+		long := `"` + strings.Repeat("x", 500) + `"`
+		var wg sync.WaitGroup
+		wg.Go(func() { a.Write(raw(t, `02 1 {"name":"echo","args":[`+long+`]}`)) })
+		synctest.Wait()
+		a.expect(t, "02 -1 "+long)
+		time.Sleep(time.Minute)
+		wg.Go(func() { a.Write(raw(t, `02 2 {"name":"echo","args":[7]}`)) })
+		a.expect(t, "02 -2 7")
+		wg.Wait()
 	})
 }
 

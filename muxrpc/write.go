@@ -136,6 +136,9 @@ func (s *Session) writeQueue() (end bool, err error) {
 			}
 			_, err = s.conn.Write(flat)
 		}
+		if err == nil { // the next piece may be due much later, and who only tries sets no deadline
+			err = s.conn.SetWriteDeadline(time.Time{})
+		}
 		if err != nil {
 			return false, err
 		}
