@@ -5,9 +5,7 @@ package fault_test
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
-	"hash/maphash"
 	"maps"
 	"slices"
 	"strings"
@@ -18,134 +16,44 @@ import (
 	"github.com/cad2f06c/switchboard/client"
 )
 
-// stretch is what a watcher saw from one snapshot to the next, or to its end.
-type stretch struct {
-	watcher int
-	from    uint64 // the rev of the snapshot; 0: it has not come to its end
-	names   map[string]bool
-	last    uint64 // the rev of the last change
-	n       int    // changes
-	sum     uint64 // of all of them, in their order
-	wrong   string
-}
-
-// add takes a change into the sum.
-func (s *stretch) add(seed maphash.Seed, c change) {
-	s.last, s.n = c.rev, s.n+1
-	s.sum = s.sum*0x9e3779b97f4a7c15 + maphash.Comparable(seed, c)
-}
-
-// follower replays a watch, as often as it must begin anew.
-type follower struct {
-	i             int
-	seed          maphash.Seed
-	past          []stretch
-	now           stretch
-	lagged, ended int
-}
-
-func (f *follower) begin() {
-	if f.now.from > 0 {
-		f.past = append(f.past, f.now)
-	}
-	f.now = stretch{watcher: f.i, names: make(map[string]bool)}
-}
-
-// run watches until it hears of the last name. A watch that has lagged too often is
-// ended by the server, and begun again.
-func (f *follower) run(ctx context.Context, t *testing.T, c *client.Client, synced func()) {
-	synced = sync.OnceFunc(synced)
-	defer synced()
-	for {
-		f.begin()
-		var end error
-		for ev, err := range c.Watch(ctx, "") {
-			if end = err; err != nil {
-				break
-			}
-			f.apply(ev)
-			if f.now.from == 0 {
-				continue
-			}
-			synced()
-			if f.now.names[lastName] || f.now.last > 0 && ev.Name == lastName {
-				f.begin()
-				return
-			}
-		}
-		if !errors.Is(end, client.Quota) {
-			t.Errorf("watcher %d ended with %v", f.i, end)
-			return
-		}
-		f.ended++
-	}
-}
-
-func (f *follower) apply(ev client.Event) {
-	s := &f.now
-	switch {
-	case ev.Type == client.EventLagged:
-		f.lagged++
-		f.begin()
-	case ev.Type == client.EventSynced:
-		s.from = ev.Rev
-	case s.from == 0 && ev.Type == client.EventConnected:
-		if s.names[ev.Name] {
-			s.wrong = ev.Name + " comes twice in a snapshot"
-		}
-		s.names[ev.Name] = true
-	case s.from == 0 || ev.Type != client.EventConnected && ev.Type != client.EventDisconnected:
-		s.wrong = fmt.Sprintf("%s %s at %d", ev.Type, ev.Name, ev.Rev)
-	default:
-		s.add(f.seed, change{ev.Rev, ev.Type == client.EventConnected, ev.Name})
-	}
-}
-
 // lastName is the last that is claimed.
 const lastName = "org.example.end"
 
 // F40: 10,000 changes a second before 100 watchers. What each was told is replayed
 // against the registry: every snapshot is the state at its rev, and behind it every
-// change comes once, in order, up to the end or to a lagged, never with a gap.
+// change comes once, in order, up to the end or to a lagged, never with a gap. The
+// watchers are a process that takes what time the others leave.
 func TestF40Pace(t *testing.T) {
-	const watchers, rate = 100, 10_000
-	_, p := startDaemon(t)
+	const clients, each, rate = 10, 10, 10_000
+	d, p := startDaemon(t)
 	length := time.Duration(times(3, 60)) * time.Second
 	ctx := within(t, 15*time.Minute)
-	seed := maphash.MakeSeed()
-	var all []*follower
-	var watching, synced sync.WaitGroup
-	for i, c := range crowd(t, p, watchers/10) {
-		for j := range 10 {
-			f := &follower{i: 10*i + j, seed: seed}
-			all = append(all, f)
-			synced.Add(1)
-			watching.Go(func() { f.run(ctx, t, c, synced.Done) })
-		}
-	}
-	synced.Wait()
+	watched := watchAside(t, watchersPart{Address: d.unix(), Clients: clients, Each: each, Last: lastName}, 10, 15*time.Minute)
 	began := time.Now()
 	made := atPace(ctx, t, p, rate, length)
 	took := time.Since(began)
-	watching.Wait()
 	var stretches []stretch
 	lagged, ended := 0, 0
-	for _, f := range all {
-		stretches, lagged, ended = append(stretches, f.past...), lagged+f.lagged, ended+f.ended
+	for _, f := range watched() {
+		if f.Err != "" || f.Resumed > 0 {
+			t.Errorf("watcher %d: cut %d times; %s", f.Watcher, f.Resumed, f.Err)
+		}
+		stretches, lagged, ended = append(stretches, f.Past...), lagged+f.Lagged, ended+f.Ended
 	}
-	checked := replay(t, seed, made, stretches)
+	checked := replay(t, made, stretches)
 	if checked == 0 {
 		t.Errorf("%d changes, %d events checked", len(made), checked)
 	}
 	report(t, "F40", "%d changes in %v (%.0f a second of %d wanted) before %d watchers: %d events and %d snapshots agree with the registry, no gap; told %d times that they lagged, %d watches ended for it",
-		len(made), took.Round(100*time.Millisecond), float64(len(made))/took.Seconds(), rate, watchers, checked, len(stretches), lagged, ended)
+		len(made), took.Round(100*time.Millisecond), float64(len(made))/took.Seconds(), rate, clients*each, checked, len(stretches), lagged, ended)
 }
 
 // atPace claims and releases names at a rate, as far as the server keeps up, then
 // claims the last one. It returns all changes in order.
 func atPace(ctx context.Context, t *testing.T, p place, rate int, length time.Duration) (all []change) {
 	const keys, abreast = 10, 6 // calls at once of each key
-	every := time.Duration(2*keys*abreast) * time.Second / time.Duration(rate)
+	// Of two who fight for a name up to one gets none: a twelfth of all calls.
+	every := time.Duration(2*keys*abreast) * time.Second * 11 / time.Duration(12*rate)
 	var mu sync.Mutex
 	var claiming sync.WaitGroup
 	began := time.Now()
@@ -184,12 +92,12 @@ func atPace(ctx context.Context, t *testing.T, p place, rate int, length time.Du
 
 // replay goes through all changes once, and compares each stretch with them. It
 // returns how many events agree.
-func replay(t *testing.T, seed maphash.Seed, made []change, stretches []stretch) (checked int) {
-	slices.SortFunc(stretches, func(a, b stretch) int { return cmp.Compare(a.from, b.from) })
+func replay(t *testing.T, made []change, stretches []stretch) (checked int) {
+	slices.SortFunc(stretches, func(a, b stretch) int { return cmp.Compare(a.From, b.From) })
 	state := make(map[string]bool)
 	at := 0 // changes that are in state
 	for _, s := range stretches {
-		for ; at < len(made) && made[at].rev <= s.from; at++ {
+		for ; at < len(made) && made[at].rev <= s.From; at++ {
 			if made[at].connected {
 				state[made[at].name] = true
 			} else {
@@ -197,18 +105,18 @@ func replay(t *testing.T, seed maphash.Seed, made []change, stretches []stretch)
 			}
 		}
 		want := stretch{}
-		for i := at; i < len(made) && made[i].rev <= s.last; i++ {
-			want.add(seed, made[i])
+		for i := at; i < len(made) && made[i].rev <= s.Last; i++ {
+			want.add(made[i])
 		}
 		switch {
-		case s.wrong != "":
-			t.Errorf("watcher %d: %s", s.watcher, s.wrong)
-		case !maps.Equal(s.names, state):
-			t.Errorf("watcher %d: the snapshot at %d holds %s, want %s", s.watcher, s.from, sorted(s.names), sorted(state))
-		case s.n != want.n || s.sum != want.sum:
-			t.Errorf("watcher %d: %d changes after %d up to %d, want %d, or they differ", s.watcher, s.n, s.from, s.last, want.n)
+		case s.Wrong != "":
+			t.Errorf("watcher %d: %s", s.Watcher, s.Wrong)
+		case !maps.Equal(s.Names, state):
+			t.Errorf("watcher %d: the snapshot at %d holds %s, want %s", s.Watcher, s.From, sorted(s.Names), sorted(state))
+		case s.N != want.N || s.Sum != want.Sum:
+			t.Errorf("watcher %d: %d changes after %d up to %d, want %d, or they differ", s.Watcher, s.N, s.From, s.Last, want.N)
 		default:
-			checked += s.n
+			checked += s.N
 		}
 	}
 	return checked

@@ -45,6 +45,13 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
+	if part := os.Getenv(watchersEnv); part != "" {
+		if err := beWatchers(part); err != nil {
+			fmt.Fprintln(os.Stderr, "watchers:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	if os.Getenv(agentEnv) != "" {
 		runAgent()
 		return
