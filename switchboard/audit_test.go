@@ -311,3 +311,27 @@ func TestPolicyChangesAreWritten(t *testing.T) {
 		}
 	})
 }
+
+// An administrator who follows the audit log and is one no more is told nothing of
+// what happens then.
+func TestTailEndsWithTheRight(t *testing.T) {
+	audited(t, onlyListed("@1 level=trusted admin", "@2 level=trusted"), nil, func(t *testing.T, h *host) {
+		one, two := h.lane(1), h.lane(2)
+		time.Sleep(2 * time.Second) // all that has been is written
+		one.send(0x0a, 1, request("audit.tail", "source", `{"n":0,"follow":true}`))
+		synctest.Wait()
+		must(t, h.srv.SetPolicy(onlyListed("@1 level=trusted", "@2 level=trusted")))
+		two.call(1, "names.claim", `{"name":"secret"}`)
+		for {
+			got, err := muxrpc.ReadPacket(one.lane, control.MaxPeerBody)
+			must(t, err)
+			if got.Flags&muxrpc.FlagEnd != 0 {
+				if code := field(t, got.Body, "name"); code != string(control.NotAllowed) {
+					t.Errorf("it ends with %s", got.Body)
+				}
+				return
+			}
+			t.Errorf("told %s", got.Body)
+		}
+	})
+}

@@ -57,6 +57,9 @@ func moment(ms int64) time.Time {
 func (s *session) tail(c *muxrpc.Call, f audit.Filter, none, follow bool) error {
 	log := s.srv.cfg.Audit.log
 	send := func(r audit.Record) error {
+		if !s.admin() { // the rules may have changed since
+			return errNoAdmin
+		}
 		text, err := r.MarshalJSON()
 		if err != nil {
 			return err
