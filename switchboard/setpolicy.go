@@ -2,9 +2,11 @@ package switchboard
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"time"
 
+	"github.com/cad2f06c/switchboard/internal/control"
 	"github.com/cad2f06c/switchboard/internal/policy"
 	"github.com/cad2f06c/switchboard/names"
 	"github.com/cad2f06c/switchboard/shs"
@@ -48,8 +50,9 @@ func (s *Server) setPolicy(p *Policy, expected *rules) error {
 	s.newRev, entries = s.registry.Snapshot(time.Now())
 	s.showLocked(before, entries)
 	s.disownLocked(out)
-	s.breakLocked()
-	mine := s.revokeMovedLocked(made, out)
+	parted := s.partedLocked(made)
+	s.breakLocked(parted)
+	mine := s.revokeMovedLocked(made, out, parted)
 	s.mu.Unlock()
 	for sess, notices := range mine {
 		sess.revokeKey(notices)
@@ -125,7 +128,7 @@ func (w *watch) showLocked(was, is *rights, e *names.Entry, rev uint64) {
 
 // disownLocked releases the names, and the places in lines, of sessions that end
 // and of those that may not own them any more. All waits go first: no name is
-// handed to who may not own it.
+// handed to who may not own it. None is held for who may not come back.
 func (s *Server) disownLocked(out []*session) {
 	now := time.Now()
 	for _, sess := range s.sessions {
@@ -140,12 +143,11 @@ func (s *Server) disownLocked(out []*session) {
 	}
 	for _, sess := range out {
 		sess.leaving = true
-		s.publishLocked(s.registry.Drop(now, sess.id), 0)
 	}
 }
 
 func (s *Server) disownOneLocked(now time.Time, sess *session, n names.Name) {
-	if r := sess.rights.Load(); r.grant == nil || r.may(policy.Own, object(n)) {
+	if sess.rights.Load().may(policy.Own, object(n)) {
 		return
 	}
 	_, changes, err := s.registry.Release(now, sess.id, n)
@@ -181,45 +183,56 @@ func coupleOf(a, b shs.PublicKey) couple {
 	return couple{a, b}
 }
 
-// breakLocked ends the channels over the server that the rules no longer allow.
-// One that calls back goes with the last of those that it answers.
-func (s *Server) breakLocked() {
-	lost, kept := make(map[couple]bool), make(map[couple]bool)
-	var over, back []*link
+// partedLocked are the couples that lose the last channel by a name between them, to
+// the rules: what calls back goes with it, whether either is relayed or has moved.
+func (s *Server) partedLocked(r *rules) map[couple]bool {
+	parted, kept := make(map[couple]bool), make(map[couple]bool)
+	note := func(caller, callee shs.PublicKey, allowed bool) {
+		if both := coupleOf(caller, callee); allowed {
+			kept[both] = true
+		} else {
+			parted[both] = true
+		}
+	}
+	for _, l := range s.links {
+		if l.to.Name != "" && !l.moved && !l.closing {
+			note(l.caller.key, l.callee.key, l.allowedLocked() == nil)
+		}
+	}
+	for _, m := range s.moved.channels {
+		if m.to.Name != "" && !m.closing {
+			note(m.ends[roleCaller].key, m.ends[roleCallee].key, r.allows(m))
+		}
+	}
+	maps.DeleteFunc(parted, func(both couple, _ bool) bool { return kept[both] })
+	return parted
+}
+
+// breakLocked ends the channels over the server that the rules no longer allow, and
+// what calls back between those who are parted.
+func (s *Server) breakLocked(parted map[couple]bool) {
 	for _, l := range s.links {
 		if l.moved || l.closing {
 			continue
 		}
-		both := coupleOf(l.caller.key, l.callee.key)
-		switch err := l.allowedLocked(); {
-		case l.to.Name == "":
-			back = append(back, l)
-		case err != nil:
-			lost[both] = true
-			over = append(over, l)
-		default:
-			kept[both] = true
+		if l.allowedLocked() != nil || l.to.Name == "" && parted[coupleOf(l.caller.key, l.callee.key)] {
+			l.caller.aside(func() { l.end(reasonRevoked, nil, errNoTalk) })
 		}
-	}
-	for _, l := range back {
-		if both := coupleOf(l.caller.key, l.callee.key); lost[both] && !kept[both] {
-			over = append(over, l)
-		}
-	}
-	for _, l := range over {
-		l.caller.aside(func() { l.end(reasonRevoked, nil, errNoTalk) })
 	}
 }
 
 // revokeMovedLocked ends the moved channels that the rules no longer allow. It
 // returns who ends, and what each of these has to be told before.
-func (s *Server) revokeMovedLocked(r *rules, out []*session) map[*session][]notice {
+func (s *Server) revokeMovedLocked(r *rules, out []*session, parted map[couple]bool) map[*session][]notice {
 	mine := make(map[*session][]notice, len(out))
 	for _, sess := range out {
 		mine[sess] = nil
 	}
 	var others []notice
-	for _, n := range s.moved.revoke(func(m *moved) bool { return !r.allows(m) }, reasonRevoked) {
+	lost := func(m *moved) bool {
+		return !r.allows(m) || m.callsBack() && parted[coupleOf(m.ends[roleCaller].key, m.ends[roleCallee].key)]
+	}
+	for _, n := range s.moved.revoke(lost, reasonRevoked) {
 		if sess := s.sessions[n.session]; sess != nil && sess.rights.Load().grant == nil {
 			mine[sess] = append(mine[sess], n)
 		} else {
@@ -248,6 +261,13 @@ func (r *rules) allows(m *moved) bool {
 	to := m.to
 	to.Owned, to.Owner = true, theirs.level()
 	return rights.may(policy.Talk, to)
+}
+
+// callsBack reports whether a moved channel has called a session, by no right of its
+// own: of one whose name nobody knows yet it is not so.
+func (m *moved) callsBack() bool {
+	_, session := control.ParseSession(m.name)
+	return m.to.Name == "" && session
 }
 
 // origin is where an end's last session came from.
