@@ -233,7 +233,7 @@ func (p *Policy) view(g *policy.Grant) string {
 	if !ok {
 		rights = policy.DefaultBundles()[g.Level()]
 	}
-	if line := p.lines[g.Key()]; line != nil && line.HasRights() {
+	if line := p.lines[g.Key()]; line != nil && line.HasRights() && g.Listed() { // it may have expired
 		rights = policy.Bundle{Own: line.Own, See: line.See, Talk: line.Talk}
 	}
 	fmt.Fprint(&b, rights)

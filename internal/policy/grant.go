@@ -33,6 +33,9 @@ func (g *Grant) Rate() Rate { return g.rate }
 // Rule returns why the key was admitted.
 func (g *Grant) Rule() Rule { return g.rule }
 
+// Listed reports whether the peer was admitted by its line.
+func (g *Grant) Listed() bool { return g.rule.kind == byListed }
+
 // SeesAll reports whether the peer sees every name of tenant, so that they need not
 // be asked about one by one. That several patterns together cover every name is not
 // found out: false says nothing.
