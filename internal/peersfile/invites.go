@@ -55,6 +55,9 @@ func (f Files) Redeem(ctx context.Context, now time.Time, invite, peer policy.Ke
 		case err != nil:
 			return err
 		case p.Redeemer == peer:
+			if err := f.mayAdd(peer); errors.Is(err, ErrRevoked) { // since
+				return err
+			}
 			return f.finish(now, p)
 		case p.Redeemer != policy.Key{}:
 			return ErrTaken

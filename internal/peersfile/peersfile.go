@@ -101,11 +101,12 @@ func (f Files) Edit(ctx context.Context, changes ...policy.Change) error {
 
 func (f Files) editPeers(changes []policy.Change) error {
 	for _, c := range changes {
-		added := c.Key
+		var keys []policy.Key
 		switch c.Action {
 		case policy.Rotate:
-			added = c.To
+			keys = []policy.Key{c.Key, c.To} // a revoked key names no heir
 		case policy.Add:
+			keys = []policy.Key{c.Key}
 		default:
 			continue
 		}
@@ -113,8 +114,10 @@ func (f Files) editPeers(changes []policy.Change) error {
 		if err != nil {
 			return err
 		}
-		if _, ok := revoked[added]; ok {
-			return ErrRevoked
+		for _, key := range keys {
+			if _, ok := revoked[key]; ok {
+				return ErrRevoked
+			}
 		}
 	}
 	return change(f.Peers, func(text []byte) ([]byte, error) {
@@ -153,7 +156,8 @@ func (f Files) Revoke(ctx context.Context, key policy.Key, comment string) error
 }
 
 // Rotate puts the key to on the line of from, which has a line behind it that is
-// good until a moment. A second time it does nothing.
+// good until a moment. A second time it does nothing. With a revoked key on either
+// side it is ErrRevoked.
 func (f Files) Rotate(ctx context.Context, from, to policy.Key, until time.Time) error {
 	return f.locked(ctx, func() error {
 		peers, err := f.ReadPeers()

@@ -203,3 +203,26 @@ func TestRedeem(t *testing.T) {
 		t.Errorf("expired invites are left: %d, %v", len(all), err)
 	}
 }
+
+// A key that is revoked puts no other in its place, whoever of the two was first to
+// wait for the files.
+func TestRevokedRotatesNothing(t *testing.T) {
+	f := write(t, text(1)+" level=trusted\n")
+	must(t, f.Revoke(t.Context(), key(1), ""))
+	before := read(t, f.Peers)
+	if err := f.Rotate(t.Context(), key(1), key(2), time.Now().Add(time.Hour)); !errors.Is(err, peersfile.ErrRevoked) || read(t, f.Peers) != before {
+		t.Errorf("got %v, and %q", err, read(t, f.Peers))
+	}
+}
+
+// A key that was revoked while its redemption was cut off is told so, and not that it
+// may come.
+func TestRevokedRedeemsNothing(t *testing.T) {
+	f := write(t, "# list\n")
+	must(t, os.WriteFile(f.Invites, []byte(text(1)+" expires=2127-01-31T12:00:00Z peer="+text(2)+"\n"), 0o600))
+	must(t, f.Revoke(t.Context(), key(2), ""))
+	before := read(t, f.Invites)
+	if err := f.Redeem(t.Context(), time.Now(), key(1), key(2)); !errors.Is(err, peersfile.ErrRevoked) || read(t, f.Invites) != before {
+		t.Errorf("got %v, and %q", err, read(t, f.Invites))
+	}
+}
