@@ -2,7 +2,9 @@ package switchboard_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/cad2f06c/switchboard/internal/mux"
 	"github.com/cad2f06c/switchboard/switchboard"
@@ -64,4 +66,26 @@ func TestCallsBackEndWithMoved(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Who was called may call back while a channel that brought the two together stands,
+// and not on the strength of a call back.
+func TestCallsBackNoLonger(t *testing.T) {
+	bubble(t, switchboard.Limits{}, func(t *testing.T, h *host) {
+		must(t, h.srv.SetPolicy(rules(`@1 level=trusted`, `@2 level=untrusted own=x`)))
+		caller, callee := h.asker(1), h.asker(2)
+		callee.call("names.claim", `{"name":"x"}`)
+		c, p, _ := channelTo(h, caller, callee, "x")
+		back, answered, _ := channelTo(h, callee, caller, caller.session())
+		c.endWrite()
+		p.endWrite()
+		c.wantEnd()
+		p.wantEnd()
+		synctest.Wait()
+		if got := callee.connect(`{"to":"` + caller.session() + `"}`); !strings.Contains(got, "not_found") {
+			t.Errorf("called back again: %s", got)
+		}
+		back.say("on")
+		answered.hear("on")
+	})
 }

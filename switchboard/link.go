@@ -103,9 +103,10 @@ type talk struct {
 	with shs.PublicKey
 }
 
-// talksLocked lists them; nil while pending.
+// talksLocked lists them; nil while pending, and of what calls back: that would keep
+// itself alive.
 func (l *link) talksLocked() []talk {
-	if l.callee == nil {
+	if l.callee == nil || l.to.Name == "" {
 		return nil
 	}
 	ts := []talk{{l.caller, l.callee.key}, {l.callee, l.caller.key}}

@@ -327,12 +327,12 @@ func (b *movedBooks) settle(m *moved) {
 }
 
 // shares reports whether a session stands for an end of a channel the other end
-// of which is of a key.
+// of which is of a key, and that does not call back.
 func (b *movedBooks) shares(session uint64, key shs.PublicKey) bool {
 	for id := range b.of[session] {
 		m := b.channels[id]
 		for r := range m.ends {
-			if m.ends[r].session == session && m.ends[role(r).other()].key == key {
+			if m.ends[r].session == session && m.ends[role(r).other()].key == key && !m.callsBack() {
 				return true
 			}
 		}
