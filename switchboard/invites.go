@@ -32,7 +32,7 @@ func (s *session) invitesNew(ctx context.Context, a control.InviteArgs) (control
 	ttl := defaultInvite
 	if a.TTLMS != nil {
 		ttl = time.Duration(*a.TTLMS) * time.Millisecond
-		if *a.TTLMS > maxInvite.Milliseconds() || ttl < minInvite {
+		if *a.TTLMS > maxInvite.Milliseconds() || *a.TTLMS < minInvite.Milliseconds() {
 			return control.InviteMade{}, control.BadRequest.With("ttl_ms is a second to 7 days")
 		}
 	}

@@ -157,7 +157,7 @@ func (s *Server) rotate(ctx context.Context, old shs.PublicKey, a control.Rotate
 	switch fields := control.RotateStatement(s.key, old, a.Key); {
 	case a.Key == old || a.Key == s.key:
 		return control.RotateResult{}, control.BadRequest.With("the new key must be another one")
-	case overlap < 0 || overlap > maxOverlap:
+	case a.OverlapMS != nil && (*a.OverlapMS < 0 || *a.OverlapMS > maxOverlap.Milliseconds()):
 		return control.RotateResult{}, control.BadRequest.With("overlap_ms is 0 to 30 days")
 	case !old.Verify(control.RotateLabel, a.By, fields...), !a.Key.Verify(control.RotateLabel, a.Proof, fields...):
 		return control.RotateResult{}, control.BadRequest.With("both keys must sign the rotation")

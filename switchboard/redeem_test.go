@@ -179,3 +179,25 @@ func TestBadInvites(t *testing.T) {
 		}
 	}
 }
+
+// An invite is good for a week at most, whatever number is asked for.
+func TestInviteTimes(t *testing.T) {
+	in := newInviting(t)
+	raw, err := in.local.DialContext(t.Context(), "", "")
+	must(t, err)
+	admin := shs.Client(raw, &shs.Config{Key: seeded(0), ServerKey: seeded(0).Public()})
+	must(t, admin.Handshake(t.Context()))
+	defer admin.Close()
+	p := &peer{t: t, lane: admin}
+	at := shs.FormatAddresses([]shs.Address{{Network: "net", Addr: "192.0.2.1:7483", Key: seeded(0).Public()}})
+	for i, ms := range []int64{-9_223_372_036_855, -1, 0, 999, 7*24*3_600_000 + 1, 18_446_744_075_000} {
+		p.send(0x02, int32(i+1), request("invites.new", "async", fmt.Sprintf(`{"ttl_ms":%d,"addresses":"%s"}`, ms, at)))
+		if _, code := answerTo(t, p, int32(i+1)); code != control.BadRequest {
+			t.Errorf("%d ms: %q", ms, code)
+		}
+	}
+	p.send(0x02, 100, request("invites.new", "async", fmt.Sprintf(`{"ttl_ms":1000,"addresses":"%s"}`, at)))
+	if _, code := answerTo(t, p, 100); code != "" {
+		t.Errorf("a second: %q", code)
+	}
+}
