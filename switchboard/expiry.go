@@ -36,6 +36,13 @@ func (r *rules) valid(peers []policy.Peer, now time.Time) []policy.Peer {
 	return good
 }
 
+// maxNap is how long expireRules relies on a timer: that knows nothing of a clock that
+// is set, nor of the time that a machine has slept.
+const maxNap = time.Minute
+
+// nap is how long a line that expires at until may be left alone.
+func nap(now, until time.Time) time.Duration { return min(until.Sub(now), maxNap) }
+
 // expireRules puts the rules in force anew when a line expires.
 func (s *Server) expireRules(ctx context.Context) {
 	timer := time.NewTimer(time.Hour)
@@ -44,7 +51,7 @@ func (s *Server) expireRules(ctx context.Context) {
 		r := s.rules.Load()
 		var due <-chan time.Time
 		if !r.until.IsZero() {
-			timer.Reset(time.Until(r.until))
+			timer.Reset(nap(time.Now(), r.until))
 			due = timer.C
 		}
 		select {
@@ -52,6 +59,9 @@ func (s *Server) expireRules(ctx context.Context) {
 			return
 		case <-s.ruled:
 		case <-due:
+			if time.Now().Before(r.until) {
+				continue
+			}
 			if err := s.setPolicy(r.source, r); err != nil { // it was in order before
 				s.log.Error("a line of the policy has expired and cannot be taken out", "err", err)
 				return

@@ -30,3 +30,14 @@ func TestWatchHearsOfExpiry(t *testing.T) {
 		}
 	})
 }
+
+// A clock that is set, or a machine that has slept, does not keep an expired line for
+// more than a minute: a timer knows of neither.
+func TestNap(t *testing.T) {
+	now := time.Now()
+	for left, want := range map[time.Duration]time.Duration{-time.Hour: -time.Hour, time.Second: time.Second, 24 * time.Hour: time.Minute} {
+		if got := switchboard.Nap(now, now.Add(left)); got != want {
+			t.Errorf("%v before the expiry: %v, want %v", left, got, want)
+		}
+	}
+}

@@ -2,6 +2,7 @@ package switchboard
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/cad2f06c/switchboard/channel"
 	"github.com/cad2f06c/switchboard/shs"
@@ -51,3 +52,6 @@ func (s *Server) Moved() int {
 	defer s.mu.Unlock()
 	return len(s.moved.channels)
 }
+
+// Nap is how long a line that expires at until is left alone.
+func Nap(now, until time.Time) time.Duration { return nap(now, until) }
