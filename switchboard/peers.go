@@ -2,6 +2,7 @@ package switchboard
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,9 +21,9 @@ import (
 // calls and by invites (PROTOCOL.md §14). A change is on the disk, whole or not at
 // all, before its call is answered.
 type PeerFiles struct {
-	// Authorized is the path of authorized_peers, which need not exist. In its
-	// directory, which the server must be able to write to, are revoked_peers and
-	// invites.
+	// Authorized is the path of authorized_peers, which need not exist; that of a
+	// Policy made of another PeersFile takes its place. In its directory, which the
+	// server must be able to write to, are revoked_peers and invites.
 	Authorized string
 	// Addresses is where a peer with an invite finds the server, in the form of
 	// PROTOCOL.md §1. An invite needs one; its maker may give another.
@@ -50,12 +51,18 @@ func (s *Server) checkPeers() error {
 	return nil
 }
 
+// peersFiles are the files of the policy in force: a reload may have come to another
+// list. Where it names none they are those of the configuration.
+func (s *Server) peersFiles() peersfile.Files {
+	return peersfile.Beside(cmp.Or(s.rules.Load().source.cfg.File, s.cfg.Peers.Authorized))
+}
+
 // filesOf are the files for a call.
 func (s *Server) filesOf() (peersfile.Files, error) {
 	if s.cfg.Peers == nil {
 		return peersfile.Files{}, control.Unavailable.With("this server has no file of peers")
 	}
-	return s.cfg.Peers.files(), nil
+	return s.peersFiles(), nil
 }
 
 // reload puts the files in force.
@@ -77,7 +84,7 @@ func (s *Server) reload(ctx context.Context) error {
 func (s *Server) reread() error {
 	source := s.rules.Load().source
 	next := &Policy{cfg: source.cfg, lines: make(map[shs.PublicKey]*policy.Peer)}
-	f := s.cfg.Peers.files()
+	f := s.peersFiles()
 	err := next.readPeers(PolicyConfig{PeersFile: f.Peers})
 	if errors.Is(err, fs.ErrNotExist) {
 		next.keys, err = source.keys, next.readPeers(PolicyConfig{Peers: bytes.NewReader(nil)})

@@ -19,7 +19,7 @@ const redeemTimeout = 10 * time.Second
 
 // invited decides on the proven key of an invite.
 func (s *Server) invited(key shs.PublicKey) error {
-	invites, err := s.cfg.Peers.files().ReadInvites(time.Now())
+	invites, err := s.peersFiles().ReadInvites(time.Now())
 	if err != nil {
 		s.log.Error("the invites cannot be read", "err", err)
 		return err
@@ -38,7 +38,7 @@ func (s *Server) finishInvites(ctx context.Context) {
 	if s.cfg.Peers == nil {
 		return
 	}
-	done, err := s.cfg.Peers.files().Finish(ctx, time.Now())
+	done, err := s.peersFiles().Finish(ctx, time.Now())
 	if err == nil && done > 0 {
 		err = s.reread()
 	}
@@ -111,7 +111,7 @@ func (s *Server) redeemCall(ctx context.Context, invite shs.PublicKey, p muxrpc.
 
 // redeem enters the key. What is written is in force before the answer.
 func (s *Server) redeem(ctx context.Context, invite, key shs.PublicKey) error {
-	err := s.cfg.Peers.files().Redeem(ctx, time.Now(), policy.Key(invite), policy.Key(key))
+	err := s.peersFiles().Redeem(ctx, time.Now(), policy.Key(invite), policy.Key(key))
 	if errors.Is(err, policy.ErrPeer) {
 		return control.BadRequest.With("the key is listed already; the invite is still good for another")
 	}
