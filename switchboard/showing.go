@@ -46,7 +46,7 @@ func (s *session) list(raw []json.RawMessage) ([][]byte, error) {
 	}
 	s.srv.mu.Lock()
 	r := s.rights.Load()
-	m, err := readMatch(r.tenant(), a.Match)
+	m, err := readMatch(a.Match)
 	if err != nil {
 		s.srv.mu.Unlock()
 		return nil, err
@@ -63,7 +63,7 @@ func (s *session) list(raw []json.RawMessage) ([][]byte, error) {
 	var more bool
 	if a.All {
 		listed, more = l.pageOfEverybody(entries, nameless)
-	} else if r.all && (m.scope == scopeAll || m.scope == scopeTenant && m.tenant == "") {
+	} else if r.all && (m.scope == scopeAll || m.scope == scopeOwn || m.scope == scopeTenant && m.tenant == "") {
 		listed, more = l.page(s.srv.roll.at(entries))
 	} else {
 		listed, more = l.pageOfSeen(entries)

@@ -53,21 +53,21 @@ type scope uint8
 
 const (
 	scopeAll    scope = iota // everybody's: ** alone
+	scopeOwn                 // one's own tenant's, whichever that is
 	scopeTenant              // one tenant's
 	scopeOthers              // those of all tenants but one's own
 )
 
-// readMatch reads a pattern as a peer of the tenant own writes it; no pattern is
-// every name.
-func readMatch(own, s string) (match, error) {
+// readMatch reads a pattern; no pattern is every name.
+func readMatch(s string) (match, error) {
 	if s == "" {
 		return match{}, nil
 	}
-	m := match{scope: scopeTenant, tenant: own}
+	m := match{scope: scopeTenant}
 	tenant, bare, ok := strings.Cut(s, tenantMark)
 	switch {
 	case !ok:
-		bare = s
+		bare, m.scope = s, scopeOwn
 	case tenant == "*":
 		m.scope = scopeOthers
 	default:
@@ -86,7 +86,7 @@ func readMatch(own, s string) (match, error) {
 // covers reports whether m, in the hand of a peer of the tenant own, covers o.
 func (m match) covers(own string, o policy.Object) bool {
 	switch {
-	case m.scope == scopeTenant && o.Tenant != m.tenant, m.scope == scopeOthers && o.Tenant == own:
+	case m.scope == scopeTenant && o.Tenant != m.tenant, m.scope == scopeOwn && o.Tenant != own, m.scope == scopeOthers && o.Tenant == own:
 		return false
 	}
 	return m.names.Match(o.Name)
@@ -100,13 +100,13 @@ type matchers struct {
 
 // add enters w, which is of the tenant own.
 func (m *matchers) add(own string, p match, w *watch) {
-	if p.scope != scopeTenant {
+	if p.scope == scopeAll || p.scope == scopeOthers {
 		m.foreign.Add(p.names, w)
 	}
 	if p.scope == scopeOthers {
 		return
 	}
-	if p.scope == scopeAll {
+	if p.scope == scopeAll || p.scope == scopeOwn {
 		p.tenant = own
 	}
 	if m.tenants == nil {
@@ -120,13 +120,13 @@ func (m *matchers) add(own string, p match, w *watch) {
 
 // remove undoes add.
 func (m *matchers) remove(own string, p match, w *watch) {
-	if p.scope != scopeTenant {
+	if p.scope == scopeAll || p.scope == scopeOthers {
 		m.foreign.Remove(p.names, w)
 	}
 	if p.scope == scopeOthers {
 		return
 	}
-	if p.scope == scopeAll {
+	if p.scope == scopeAll || p.scope == scopeOwn {
 		p.tenant = own
 	}
 	of := m.tenants[p.tenant]

@@ -3,12 +3,14 @@ package switchboard_test
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/cad2f06c/switchboard/internal/control"
 	"github.com/cad2f06c/switchboard/internal/policy"
@@ -275,4 +277,36 @@ func cross(cfg switchboard.PolicyConfig, from, to, name string) bool {
 		tenant, pattern, _ := strings.Cut(i, "/")
 		return matches(pattern) && (tenant == "*" || tenant == policy.TenantText(from))
 	})
+}
+
+// A watch of a pattern without a tenant is of its peer's own tenant, whichever that
+// becomes.
+func TestWatchFollowsTenant(t *testing.T) {
+	for _, match := range []string{"", "org.**"} {
+		bubble(t, switchboard.Limits{}, func(t *testing.T, h *host) {
+			must(t, h.srv.SetPolicy(rules(`@1 level=trusted`, `@2 level=trusted tenant=beta`, `@3 level=trusted`)))
+			one, two, three := h.asker(1), h.asker(2), h.asker(3)
+			two.call("names.claim", `{"name":"org.there"}`)
+			three.call("names.claim", `{"name":"org.here"}`)
+			w, began := one.watch(`{"match":"` + match + `"}`)
+			if !strings.Contains(began, "org.here") || strings.Contains(began, "org.there") {
+				t.Fatalf("%q began with %s", match, began)
+			}
+			must(t, h.srv.SetPolicy(rules(`@1 level=trusted tenant=beta`, `@2 level=trusted tenant=beta`, `@3 level=trusted`)))
+			two.call("names.claim", `{"name":"org.new"}`)
+			must(t, w.lane.SetReadDeadline(time.Now().Add(time.Second)))
+			told := make(map[string]string)
+			for range 3 {
+				ev, err := readEvent(w)
+				if err != nil {
+					break
+				}
+				told[ev.Name] = ev.Type
+			}
+			want := map[string]string{"org.here": "disconnected", "org.there": "connected", "org.new": "connected"}
+			if !maps.Equal(told, want) {
+				t.Errorf("%q was told %v, want %v", match, told, want)
+			}
+		})
+	}
 }

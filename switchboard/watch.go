@@ -59,7 +59,7 @@ func (s *session) watch(c *muxrpc.Call) {
 	srv.mu.Lock()
 	var b beginning
 	w.tenant = s.rights.Load().tenant()
-	w.match, err = readMatch(w.tenant, args.Match)
+	w.match, err = readMatch(args.Match)
 	switch {
 	case err != nil:
 	case srv.stopping || s.leaving: // the stop has told its watches already
