@@ -1,6 +1,13 @@
 package names
 
-import "time"
+import (
+	"slices"
+	"time"
+)
+
+// maxStale is how many holds that ended before their time may be listed, beside as many
+// as there are others.
+const maxStale = 64
 
 // holds are the names that nobody owns and that only one key may claim: that
 // whose session ended with the name, for Limits.Hold. A key has at most as many
@@ -40,6 +47,9 @@ func (h *holds) begin(n Name, key [32]byte, until time.Time, most int) {
 	}
 	h.end(n)
 	hold := held{n, key, until}
+	if len(h.list) > 2*len(h.names)+maxStale {
+		h.list = slices.DeleteFunc(h.list, func(old held) bool { return h.names[old.name] != old })
+	}
 	h.list = append(h.list, hold)
 	h.names[n] = hold
 	h.keys[key]++
