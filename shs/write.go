@@ -201,6 +201,9 @@ func (w *writer) push(wait bool) error {
 	if !w.left() {
 		giveBuffer(w.out)
 		w.out, w.sent = nil, 0
+		if wait && errors.Is(err, os.ErrDeadlineExceeded) {
+			return err // a Conn below has taken all, keeps it, and would not say so again
+		}
 		return nil // an error comes again
 	}
 	switch {
