@@ -106,8 +106,9 @@ func (a *Attempt) config(kind Kind) *shs.Config {
 func failed(what string, err error) error { return fmt.Errorf("channel: %s: %w", what, err) }
 
 // tune makes the kernel notice that the other end of a TCP link is gone without
-// a word: after 10 s with bytes under way, after 25 s without. A connection that
-// refuses an option still works. Package net has set TCP_NODELAY.
+// a word: after 10 s with bytes under way, after 25 s without. One that answers
+// and does not read may take its time. A connection that refuses an option still
+// works. Package net has set TCP_NODELAY.
 func tune(conn net.Conn) {
 	tcp, ok := conn.(*net.TCPConn)
 	if !ok {
@@ -115,6 +116,6 @@ func tune(conn net.Conn) {
 	}
 	_ = tcp.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true, Idle: keepIdle, Interval: keepEvery, Count: keepCount})
 	if rc, err := tcp.SyscallConn(); err == nil {
-		_ = rc.Control(setUserTimeout)
+		attend(rc, userTimeout)
 	}
 }

@@ -1,8 +1,15 @@
 package channel
 
-import "golang.org/x/sys/unix"
+import (
+	"syscall"
+	"time"
 
-// setUserTimeout ends a connection whose bytes are not acknowledged.
-func setUserTimeout(fd uintptr) {
-	_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_RXT_CONNDROPTIME, int(userTimeout.Seconds()))
+	"golang.org/x/sys/unix"
+)
+
+// attend ends a connection whose bytes are not acknowledged for that long.
+func attend(rc syscall.RawConn, timeout time.Duration) {
+	_ = rc.Control(func(fd uintptr) {
+		_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_RXT_CONNDROPTIME, int(timeout.Seconds()))
+	})
 }

@@ -2,6 +2,7 @@ package channel_test
 
 import (
 	"errors"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -10,6 +11,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -47,6 +49,32 @@ func TestLinkTuned(t *testing.T) {
 				t.Errorf("%s: option %d is %d, %v, %v, want %d", end, option, got, err, inner, want)
 			}
 		}
+	}
+}
+
+// TestLinkPatient: the other end does not read for longer than it may be silent.
+func TestLinkPatient(t *testing.T) {
+	t.Parallel()
+	a, b := sockets(t, "tcp")
+	defer a.Abort()
+	defer b.Abort()
+	rc, err := a.NetConn().(*net.TCPConn).SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	const timeout, size = time.Second, 32 << 20
+	channel.Attend(rc, timeout)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	wg.Go(func() {
+		poll(t, 4*timeout)
+		if _, err := io.CopyN(io.Discard, b, size); err != nil {
+			t.Error(err)
+		}
+	})
+	if n, err := a.Write(make([]byte, size)); err != nil {
+		t.Errorf("after %d bytes: %v", n, err)
+		b.Abort()
 	}
 }
 
