@@ -207,7 +207,7 @@ func (s *session) ready(e *end, o *offer, l *Listener, ln *awaited) error {
 	ctx := s.c.ctx
 	if ln != nil && o.require {
 		e.require()
-		ctx, cancel := context.WithTimeout(ctx, markFor)
+		ctx, cancel := context.WithTimeout(s.ctx, markFor) // whose end would wait for us
 		defer cancel()
 		if err := e.awaitLink(ctx, ln, o.direct.Survive); err != nil {
 			return err
