@@ -41,7 +41,7 @@ func (p *Path) Owes() bool {
 	switch {
 	case p.err != nil || !p.shut.Load():
 		return false
-	case p.resumes.joined:
+	case p.resumes.joined, p.said && p.resumes.r != nil && p.crossed != nil: // said to the resumer
 		return p.resumes.r.owes()
 	}
 	return !p.said

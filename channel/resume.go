@@ -221,11 +221,12 @@ func (r *resumer) Close() error {
 	return nil
 }
 
-// owes reports whether something that a Close is to deliver is not acknowledged.
+// owes reports whether something that a Close of the channel is to deliver, or the
+// end behind it, is not acknowledged.
 func (r *resumer) owes() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.shut && r.err == nil && !r.done && !r.c.out.over()
+	return r.err == nil && !r.done && !r.c.out.over()
 }
 
 // Abort resets the channel.
