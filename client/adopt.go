@@ -42,6 +42,13 @@ func (e *end) moved() bool {
 	return e.kind != "" && !(e.readOver && e.writeOver)
 }
 
+// answer notes the session that answers for an end that has moved.
+func (e *end) answer(s *session) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.under = s
+}
+
 // armLease gives the channels that have moved some time without a control session,
 // a minute unless the server says otherwise (PROTOCOL.md §10): nobody could revoke
 // them.
@@ -53,23 +60,29 @@ func (c *Client) armLease(d time.Duration) {
 	}
 }
 
-// renewLease ends that time: there is a session again.
-func (c *Client) renewLease() {
+// renewLease ends that time: there is a session again, s, unless it is over already,
+// and the time of the next gap runs.
+func (c *Client) renewLease(s *session) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.lease != nil {
+	if c.lease != nil && c.holderLocked() == s {
 		c.lease.Stop()
 		c.lease = nil
 	}
 }
 
-// leaseOver ends what nobody can revoke any more.
+// leaseOver ends what nobody can revoke any more: what the session that there is, if
+// there is one, does not answer for.
 func (c *Client) leaseOver() {
+	c.mu.Lock()
+	c.lease = nil
+	s := c.session
+	c.mu.Unlock()
 	for _, e := range c.movedEnds() {
 		e.mu.Lock()
-		survive := e.survive
+		spared := e.survive || s != nil && e.under == s
 		e.mu.Unlock()
-		if !survive {
+		if !spared {
 			c.log.Warn("channel ended: no control session for too long", "channel", e.id)
 			e.path.Break(channel.ErrLinkLost)
 		}
@@ -78,16 +91,37 @@ func (c *Client) leaseOver() {
 
 // adoptAll tells the server of a new session which direct channels still live,
 // and ends those that it does not want. It is called before the session is
-// anybody else's.
+// anybody else's. What the server has no time for it is asked again, while the lease
+// runs on.
 func (c *Client) adoptAll(s *session) {
+	left := s.adoptEnds(c.movedEnds())
+	if len(left) == 0 {
+		c.renewLease(s)
+		return
+	}
+	s.spawn(func() {
+		var pause backoff
+		for sleep(s.ctx, pause.next(false)) {
+			if left = s.adoptEnds(left); len(left) == 0 {
+				c.renewLease(s)
+				return
+			}
+		}
+	})
+}
+
+// adoptEnds returns the ends that are still to be adopted.
+func (s *session) adoptEnds(ends []*end) (left []*end) {
 	ctx, cancel := context.WithTimeout(s.ctx, setupTimeout)
 	defer cancel()
-	for ends := range slices.Chunk(c.movedEnds(), adoptMost) {
-		if !s.adoptThese(ctx, ends) {
-			return // the lease runs on: the next session tries again
+	for len(ends) > 0 {
+		some := ends[:min(len(ends), adoptMost)]
+		if !s.adoptThese(ctx, some) {
+			break
 		}
+		ends = ends[len(some):]
 	}
-	c.renewLease()
+	return ends
 }
 
 func (s *session) adoptThese(ctx context.Context, ends []*end) bool {
@@ -109,7 +143,10 @@ func (s *session) adoptThese(ctx context.Context, ends []*end) bool {
 			s.log.Info("direct channel dropped by the server", "channel", e.id)
 			e.setReason(string(control.NotAllowed))
 			e.path.Break(channel.ErrLinkLost)
-		} else if !e.moved() { // it has ended meanwhile, and might have said so too early
+			continue
+		}
+		e.answer(s)
+		if !e.moved() { // it has ended meanwhile, and might have said so too early
 			e.tellClosed(s)
 		}
 	}

@@ -279,7 +279,7 @@ func (e *end) moveTo(ctx context.Context, link *shs.Conn, kind channel.Kind, sur
 // the caller announced is closed when the server was told.
 func (e *end) hasMoved(kind channel.Kind, survive bool, announced <-chan struct{}) {
 	e.mu.Lock()
-	e.kind, e.survive, e.announced = kind, survive, announced
+	e.kind, e.survive, e.announced, e.under = kind, survive, announced, e.s
 	over := e.readOver && e.writeOver
 	e.mu.Unlock()
 	e.s.log.Debug("channel moved", "channel", e.id, "link", kind)

@@ -52,6 +52,7 @@ type end struct {
 	released  bool            // the session is not held any more
 	kind      channel.Kind    // of the link that it has moved to
 	survive   bool            // it may do without a control session
+	under     *session        // that has moved or adopted it last
 	announced <-chan struct{} // closed when the server was told of the move; nil at the callee
 	window    int64           // agreed on for net links; 0: they die with the channel
 	required  bool            // nothing of the channel goes over the server

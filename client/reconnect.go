@@ -29,7 +29,7 @@ func (c *Client) run(s *session) {
 	cause, err := c.cause, c.err
 	c.mu.Unlock()
 	c.endAll(err)
-	c.renewLease() // nothing is left to end
+	c.renewLease(nil) // nothing is left to end
 	if errors.Is(cause, errClosed) {
 		c.tell(State{Kind: Closed})
 	} else {
