@@ -174,20 +174,21 @@ func (e *end) follow(ctx context.Context, w *awaited) (channel.Kind, error) {
 				continue
 			}
 		case a := <-arrivals:
-			if err = a.err; err == nil {
-				return e.follows(ctx, a.link)
+			if a.err != nil {
+				return "", a.err
 			}
+			return e.follows(ctx, a.link)
 		case <-w.done:
 			err = errClosed
-			if w.ln != nil { // one who has come to the listener before is taken
-				a := <-arrivals
-				if err = a.err; err == nil {
-					return e.follows(ctx, a.link)
-				}
-			}
 		case <-late.C:
 		case <-ctx.Done():
 			err = context.Cause(ctx)
+		}
+		if w.ln != nil { // one who has come to the listener before is taken
+			w.Close()
+			if a := <-arrivals; a.err == nil {
+				return e.follows(ctx, a.link)
+			}
 		}
 		return "", err
 	}
