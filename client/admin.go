@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"iter"
 
@@ -115,7 +116,7 @@ func (c *Client) Audit(ctx context.Context, q AuditQuery) iter.Seq2[json.RawMess
 		}
 		f, err := s.source(ctx, control.MethodAuditTail, q)
 		if err != nil {
-			yield(nil, err)
+			yield(nil, s.cut(ctx, err))
 			return
 		}
 		defer f.close()
@@ -125,10 +126,7 @@ func (c *Client) Audit(ctx context.Context, q AuditQuery) iter.Seq2[json.RawMess
 				return
 			}
 			if err != nil {
-				if errors.Is(err, context.Canceled) && ctx.Err() == nil {
-					err = ErrNotConnected
-				}
-				yield(nil, err)
+				yield(nil, s.cut(ctx, err))
 				return
 			}
 			if !yield(item, nil) {
@@ -136,4 +134,16 @@ func (c *Client) Audit(ctx context.Context, q AuditQuery) iter.Seq2[json.RawMess
 			}
 		}
 	}
+}
+
+// cut is what an error means that a source, which is not begun again, has ended with.
+func (s *session) cut(ctx context.Context, err error) error {
+	_, answered := errors.AsType[*Error](err)
+	switch {
+	case answered, ctx.Err() != nil, errors.Is(err, errSlow), errors.Is(err, errAnswer):
+		return err
+	case s.c.ctx.Err() != nil:
+		return errClosed
+	}
+	return fmt.Errorf("%w: %w", ErrNotConnected, err)
 }

@@ -31,6 +31,8 @@ func (e *end) seal(ctx context.Context, res *control.ConnectResult, whom expecte
 // sealAs runs the handshake inside the channel as one of its ends, for at most
 // 5 s.
 func (e *end) sealAs(ctx context.Context, caller bool) (channel.Lane, error) {
+	ctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
+	defer cancel()
 	cfg := &e.s.c.cfg
 	lane, err := channel.Seal(ctx, e, channel.SealConfig{
 		Caller: caller, Key: cfg.Key, Network: cfg.NetworkKey, Channel: e.id, To: e.name, Peer: e.peer,
