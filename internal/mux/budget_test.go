@@ -153,3 +153,19 @@ func TestBudgetOfEnded(t *testing.T) {
 		t.Error("what an ended session had is lost")
 	}
 }
+
+// TestBudgetOfUnaccepted: nobody reads what came for a stream that was never accepted,
+// so the end of its session gives it back.
+func TestBudgetOfUnaccepted(t *testing.T) {
+	budget := mux.NewBudget(1 << 20)
+	s, peer := rawClient(t, mux.Config{Budget: budget})
+	peer.send(open(1), text(1, strings.Repeat("x", 1000)), open(3), text(3, "x"))
+	peer.alive()
+	if budget.Held() == 0 {
+		t.Fatal("nothing is charged")
+	}
+	s.Abort(nil)
+	if n := budget.Held(); n != 0 {
+		t.Errorf("%d bytes are still charged", n)
+	}
+}

@@ -61,10 +61,13 @@ func (st *Stream) dieLocked(err error) {
 	}
 	st.rd.stopLocked()
 	st.wr.stopLocked()
-	if st.pair != nil { // nobody reads or writes it but its session
+	switch {
+	case st.pair != nil: // nobody reads or writes it but its session
 		st.dropInLocked()
 		st.dropOutLocked()
 		st.breakLocked(err)
+	case st.waiting: // nobody will ever have it
+		st.dropInLocked()
 	}
 	st.wakeLocked()
 	st.happenedLocked(false)
