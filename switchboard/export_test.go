@@ -55,3 +55,13 @@ func (s *Server) Moved() int {
 
 // Nap is how long a line that expires at until is left alone.
 func Nap(now, until time.Time) time.Duration { return nap(now, until) }
+
+// ControlLanes is how many control lanes the books of all sessions have.
+func (s *Server) ControlLanes() (n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, sess := range s.sessions {
+		n += len(sess.rpcs)
+	}
+	return n
+}

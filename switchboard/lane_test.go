@@ -259,3 +259,42 @@ func TestTrickledCalls(t *testing.T) {
 		p.wantCut()
 	})
 }
+
+// TestUntakenAnswers: a peer that takes no answers ends its session, though the server
+// waits for its next call meanwhile.
+func TestUntakenAnswers(t *testing.T) {
+	bubble(t, switchboard.Limits{}, func(t *testing.T, h *host) {
+		m := h.mux(1)
+		p := h.open(m)
+		p.call(1, "names.claim", fmt.Sprintf(`{"name":"n","info":%q}`, strings.Repeat("x", 3000)))
+		for i := range int32(120) { // more than the window, less than it and what waits for it
+			p.send(0x02, i+2, request("names.get", "async", `{"name":"n"}`))
+		}
+		began := time.Now()
+		select {
+		case <-m.Done():
+		case <-time.After(time.Minute):
+		}
+		if d := time.Since(began).Round(time.Second); d != 10*time.Second {
+			t.Errorf("ended after %v", d)
+		}
+		if n := h.srv.ControlLanes(); n != 0 {
+			t.Errorf("%d control lanes are left", n)
+		}
+	})
+}
+
+// TestLaneWithoutEnd: a control lane is over a moment after its goodbye, whether or not
+// its opener ends the stream.
+func TestLaneWithoutEnd(t *testing.T) {
+	bubble(t, switchboard.Limits{}, func(t *testing.T, h *host) {
+		p := h.open(h.mux(1))
+		p.call(1, "ping", "")
+		p.send(0, 0, "")
+		time.Sleep(5 * time.Second)
+		if n := h.srv.ControlLanes(); n != 0 {
+			t.Errorf("%d control lanes are left", n)
+		}
+		h.open(h.mux(1)).call(1, "ping", "")
+	})
+}

@@ -288,6 +288,7 @@ func (st *Stream) Close() error {
 	}
 	st.settleLocked()
 	st.wakeLocked()
+	st.happenedLocked(false)
 	return nil
 }
 
@@ -328,6 +329,7 @@ func (st *Stream) abortLocked(err error, reason Reason) {
 	st.breakLocked(err)
 	st.settleLocked()
 	st.wakeLocked()
+	st.happenedLocked(false)
 }
 
 // SetDeadline implements net.Conn.
@@ -358,8 +360,8 @@ func (st *Stream) setDeadlines(t time.Time, rd, wr *deadline) error {
 }
 
 // Notify has f called, once, when more than n bytes wait to be read, or the
-// stream has ended: the peer's FIN, a reset, the end of the session; at once if
-// that is so already. f runs with no lock held, on the session's reader, which
+// stream has ended: the peer's FIN, a reset by either side, Close, the end of the
+// session; at once if that is so already. f runs with no lock held, on the session's reader, which
 // lends its Batch, or elsewhere with a nil one. It must not wait. silent takes f
 // back, and reports whether it was in time.
 func (st *Stream) Notify(n int, f func(*Batch)) (silent func() bool) {
