@@ -17,8 +17,24 @@ type Pace struct {
 	paid time.Time // until when what has come is paid for
 }
 
-// SetRate changes the bound; 0 is none.
-func (p *Pace) SetRate(perSecond int) { p.rate.Store(int64(perSecond)) }
+// maxPatience is how long a change of the bound may go unseen.
+const maxPatience = time.Second
+
+// SetRate changes the bound; 0 is none. It holds for what has come and is not made up
+// for, too, within a second.
+func (p *Pace) SetRate(perSecond int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	rate, old := int64(perSecond), p.rate.Swap(int64(perSecond))
+	now := time.Now()
+	switch {
+	case rate == old || !p.paid.After(now):
+	case rate <= 0 || old <= 0:
+		p.paid = now
+	default:
+		p.paid = now.Add(time.Duration(float64(p.paid.Sub(now)) * float64(old) / float64(rate)))
+	}
+}
 
 // Spend notes that n bytes have come, and returns how long it takes until they are
 // made up for.
@@ -64,7 +80,7 @@ func (st *Stream) grantLaterLocked() bool {
 	}
 	if !st.paced {
 		st.paced = true
-		time.AfterFunc(wait, st.onPace)
+		time.AfterFunc(min(wait, maxPatience), st.onPace)
 	}
 	return true
 }

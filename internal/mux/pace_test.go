@@ -55,3 +55,57 @@ func TestSplicePace(t *testing.T) {
 		}
 	})
 }
+
+// TestPaceChanged: a bound that is raised, or taken back, holds for what has come before,
+// too.
+func TestPaceChanged(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		rate  int
+		least time.Duration
+	}{
+		{"raised", 64 << 10, 4 * time.Second},
+		{"taken back", 0, 0},
+		{"the same", 1 << 10, 256 * time.Second},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				pace := new(mux.Pace)
+				pace.SetRate(1 << 10)
+				p := splice(t, mux.Config{Pace: pace, KeepAlive: -1, DeadAfter: -1})
+				p.a.send(text(1, strings.Repeat("x", initial)))
+				synctest.Wait()
+				p.b.send(update(2, initial))
+				synctest.Wait()
+				pace.SetRate(c.rate)
+				began := time.Now()
+				if f, err := p.a.next(); err != nil || f.typ != window {
+					t.Fatalf("got %v, %v", f, err)
+				}
+				if took := time.Since(began); took < c.least || took > c.least+time.Second {
+					t.Errorf("waited for %v, want %v to a second more", took, c.least)
+				}
+			})
+		})
+	}
+}
+
+// TestPacedIsNotWaiting: whom the bound holds back has not stalled: all that has come
+// was taken.
+func TestPacedIsNotWaiting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		pace := new(mux.Pace)
+		pace.SetRate(1 << 10)
+		p := splice(t, mux.Config{Pace: pace, KeepAlive: -1, DeadAfter: -1})
+		p.a.send(text(1, strings.Repeat("x", initial)))
+		synctest.Wait()
+		if !p.j.Waiting() {
+			t.Error("a peer without a window, by the other end, does not wait")
+		}
+		p.b.send(update(2, initial))
+		synctest.Wait()
+		if p.j.Waiting() {
+			t.Error("a peer that waits for the bound seems to wait for the other end")
+		}
+	})
+}

@@ -44,7 +44,7 @@ func (j *Splice) Join(a, b *Stream) {
 }
 
 // Waiting reports whether there are bytes that cannot go on: what has come, or what a
-// peer could send if it had any window left.
+// peer could send if the other end left it any window.
 func (j *Splice) Waiting() bool {
 	both := j.both.Load()
 	return both != nil && (both[0].waits() || both[1].waits())
@@ -53,7 +53,7 @@ func (j *Splice) Waiting() bool {
 func (st *Stream) waits() bool {
 	st.s.mu.Lock()
 	defer st.s.mu.Unlock()
-	return st.out.n > 0 || st.recvWin == 0 && st.grant == 0 && !st.recvDone && !st.gotFIN
+	return st.out.n > 0 || st.recvWin == 0 && st.grant == 0 && !st.paced && !st.recvDone && !st.gotFIN
 }
 
 // enter makes st part of j. It returns how much may be sent to its peer, and
