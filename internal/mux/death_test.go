@@ -9,6 +9,7 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/cad2f06c/switchboard/internal/mux"
 	"github.com/cad2f06c/switchboard/internal/testnet"
@@ -156,5 +157,22 @@ func TestCloseAfterPeersEnd(t *testing.T) {
 		peer.want(flags(1, fin), leave(0))
 		wg.Wait()
 		peer.Close()
+	})
+}
+
+// TestRefusedIsNotStalled: a session that has ended for another reason is not counted
+// among those that the peer has stalled, though it does not take the last words either.
+func TestRefusedIsNotStalled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		near, far := testnet.PipeSize(8) // less than a go-away
+		excess := new(mux.Excess)
+		s := mux.Server(far, mux.Config{Excess: excess})
+		near.Write([]byte{9, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0})
+		<-s.Done()
+		time.Sleep(time.Minute)
+		s.Abort(nil)
+		if n := excess.Stalled.Load(); n != 0 || !errors.Is(s.Err(), mux.ErrProtocol) {
+			t.Errorf("%d sessions have stalled, this one with %v", n, s.Err())
+		}
 	})
 }

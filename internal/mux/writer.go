@@ -261,7 +261,6 @@ func (s *Session) leave() error {
 // endWrite gives the session the writer's error and closes the connection.
 func (s *Session) endWrite(err error) {
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		s.cfg.Excess.Stalled.Add(1)
 		err = ErrStalled
 	} else {
 		// The same end of the transport as the reader would see it, sooner.
@@ -270,6 +269,9 @@ func (s *Session) endWrite(err error) {
 	s.mu.Lock()
 	if s.peerAway && !s.anyOpenLocked() {
 		err = io.EOF // the peer announced its end, and nothing is lost by it
+	}
+	if s.state == live && err == ErrStalled {
+		s.cfg.Excess.Stalled.Add(1)
 	}
 	s.endLocked(dead, err)
 	s.unlock()
