@@ -1,12 +1,14 @@
 package muxrpc_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"os"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -336,5 +338,48 @@ func TestAnswerOnce(t *testing.T) {
 		if _, ok := <-e.Context().Done(); ok {
 			t.Error("the call is not over")
 		}
+	})
+}
+
+// TestOpenWaitsAtGoodbye: a stream that was never opened, because its context ended while
+// it waited for room, counts once among what a goodbye waits for: the answers are given.
+func TestOpenWaitsAtGoodbye(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := keep()
+		s, peer := against(t, muxrpc.Config{Handler: k, MaxPending: 100})
+		peer.give(t, `02 1 {"name":"a","args":[]}`)
+		owed := <-k.calls
+		go s.Call(t.Context(), "first", make([]byte, 64<<10), nil) // fills the conn
+		synctest.Wait()
+		ctx, cancel := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			if _, err := s.Open(ctx, "source", "second", nil); !errors.Is(err, context.Canceled) {
+				t.Errorf("got %v", err)
+			}
+		})
+		synctest.Wait()
+		wg.Go(func() {
+			if err := s.Goodbye(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
+		synctest.Wait()
+		cancel()
+		synctest.Wait()
+		if p, err := muxrpc.ReadPacket(peer, 1<<20); err != nil || p.Req != 1 {
+			t.Errorf("got %d, %v", p.Req, err)
+		}
+		synctest.Wait()
+		if err := owed.Reply("answer"); err != nil {
+			t.Errorf("answering: %v", err)
+		}
+		got, _ := peer.taken(t)
+		if want := raw(t, "02 -1 \"answer\"\nbye"); !bytes.HasSuffix(got, want) {
+			t.Errorf("got\n%swant at its end\n%s", cooked(got), cooked(want))
+		}
+		peer.give(t, "bye")
+		peer.CloseWrite()
+		wg.Wait()
 	})
 }

@@ -73,7 +73,9 @@ func (s *Session) Open(ctx context.Context, typ, method string, arg any) (*Strea
 		return st, nil
 	}
 	st.forget()
-	s.queued()
+	if st.closeSending(errSendEnded) { // else its END counts, which the session's end has asked for
+		s.queued()
+	}
 	if err != nil {
 		return nil, fmt.Errorf("opening %s: %w", method, s.goneErr())
 	}
@@ -293,13 +295,7 @@ func (st *Stream) sessionEnded(err error) {
 // end sends the one END of our direction; later calls do nothing. reason is what Send returns from now on. When cancel is closed
 // first there will be none: the session is about to die.
 func (st *Stream) end(body []byte, reason error, cancel <-chan struct{}) error {
-	st.mu.Lock()
-	again := st.sendErr != nil
-	if !again {
-		st.sendErr = reason
-	}
-	st.mu.Unlock()
-	if again {
+	if !st.closeSending(reason) {
 		return nil
 	}
 	var err error
@@ -318,6 +314,17 @@ func (st *Stream) end(body []byte, reason error, cancel <-chan struct{}) error {
 		return st.s.goneErr()
 	}
 	return nil
+}
+
+// closeSending makes Send return reason from now on, and reports whether it was the first to.
+func (st *Stream) closeSending(reason error) bool {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if st.sendErr != nil {
+		return false
+	}
+	st.sendErr = reason
+	return true
 }
 
 // forgetIfOver takes the stream out of the session's books when both directions have ended. The caller of a source has no
