@@ -179,14 +179,14 @@ func (s *Session) beginDataLocked(st *Stream, h header) error {
 	return nil
 }
 
-// pingLocked queues the answer to a ping. Answers that nobody asked for mean
-// nothing, and count as pings.
+// pingLocked queues the answer to a ping. Answers that nobody asked for, or that
+// come again, mean nothing, and count as pings.
 func (s *Session) pingLocked(h header) error {
-	if h.has(flagSYN) || h.length > s.pings || h.length == 0 {
-		if !s.counts.pings.take(s.cfg.Rates.Pings, s.heard) {
-			s.cfg.Excess.Pings.Add(1)
-			return fmt.Errorf("%w: too many pings", ErrFlood)
-		}
+	if !h.has(flagSYN) && h.length > s.answered && h.length <= s.pings {
+		s.answered = h.length
+	} else if !s.counts.pings.take(s.cfg.Rates.Pings, s.heard) {
+		s.cfg.Excess.Pings.Add(1)
+		return fmt.Errorf("%w: too many pings", ErrFlood)
 	}
 	if !h.has(flagSYN) {
 		return nil

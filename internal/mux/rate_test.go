@@ -168,3 +168,26 @@ func TestEarlyResets(t *testing.T) {
 		})
 	}
 }
+
+// TestAnswersAgain: a ping is answered once; more answers to it are answers to none.
+func TestAnswersAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, peer := rawClient(t, mux.Config{Rates: mux.Rates{Pings: mux.Rate{PerSecond: 1, Burst: 5}}})
+		for v := range uint32(3) {
+			peer.want(pinged(syn, v+1))
+			peer.send(pinged(ack, v+1))
+		}
+		for range 5 {
+			peer.send(pinged(ack, 2))
+		}
+		synctest.Wait()
+		if err := s.Err(); err != nil {
+			t.Fatalf("within the rate: %v", err)
+		}
+		peer.send(pinged(ack, 2))
+		synctest.Wait()
+		if !errors.Is(s.Err(), mux.ErrFlood) {
+			t.Errorf("over the rate: %v, want ErrFlood", s.Err())
+		}
+	})
+}

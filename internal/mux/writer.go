@@ -46,6 +46,7 @@ type outbox struct {
 	resets   idQueue
 	pingDue  bool
 	pings    uint32 // sent
+	answered uint32 // the last of them that the peer has answered
 	awayDue  bool
 	awaySent bool
 	peerAway bool
