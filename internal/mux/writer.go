@@ -166,6 +166,9 @@ func (s *Session) writeLoop(left bool) {
 		}
 		s.mu.Lock()
 		if s.state != live || !s.due {
+			if s.state == live && s.wire.try != nil { // who only tries sets none, and would meet it
+				_ = s.wire.SetWriteDeadline(time.Time{}) // if it fails, the connection is closed: the reader says so
+			}
 			s.writing = false
 			s.quiet.Broadcast()
 			s.unlockQuiet()
