@@ -219,36 +219,46 @@ func (st *Stream) stopReceiving(err error) {
 // receiveEnd handles the peer's END. Where the peer has nothing more to say in either direction, ours ends with it: the echo of
 // a source's end, the end of an aborted source, of a sink the callee wants no more of, of anything that failed.
 func (st *Stream) receiveEnd(reason error) {
-	if !st.endReceiving(reason, io.EOF) {
+	st.mu.Lock()
+	again := st.recvEnded
+	st.mu.Unlock()
+	if again {
 		st.s.dropped.Add(1) // a repeat
 		return
 	}
+	var why error // our direction ends, too
 	ours := st.call == nil
 	switch {
 	case reason != nil:
-		st.stopSending(reason, nil)
+		why = reason
 	case !st.receives:
-		st.stopSending(context.Canceled, nil)
+		why = context.Canceled
 	case ours && !st.sends:
-		st.stopSending(errSendEnded, nil)
+		why = errSendEnded
+	}
+	mine := why != nil && st.closeSending(why) // before Recv tells, or its caller might be faster with another END
+	st.endReceiving(reason, io.EOF)
+	if why != nil && st.call != nil {
+		st.call.cancel(why)
+	}
+	if mine {
+		_ = st.sendEnd(endTrue(), nil) // the session is gone if this fails, and says so itself
 	}
 	st.forgetIfOver()
 }
 
-// endReceiving notes the end of the peer's direction: Recv returns reason, or clean if there is none. It reports whether it was the first.
-func (st *Stream) endReceiving(reason, clean error) bool {
+// endReceiving notes the end of the peer's direction: Recv returns reason, or clean if there is none.
+func (st *Stream) endReceiving(reason, clean error) {
 	if reason == nil {
 		reason = clean
 	}
 	st.mu.Lock()
-	first := !st.recvEnded
 	st.recvEnded = true
 	if st.recvErr == nil {
 		st.recvErr = reason
 	}
 	st.mu.Unlock()
 	token(st.ready)
-	return first
 }
 
 // stopSending ends our direction with true because of the peer, and tells the handler.
@@ -298,6 +308,11 @@ func (st *Stream) end(body []byte, reason error, cancel <-chan struct{}) error {
 	if !st.closeSending(reason) {
 		return nil
 	}
+	return st.sendEnd(body, cancel)
+}
+
+// sendEnd is end for whom closeSending was the first.
+func (st *Stream) sendEnd(body []byte, cancel <-chan struct{}) error {
 	var err error
 	select {
 	case st.slot <- struct{}{}: // a Send under way goes first
