@@ -208,7 +208,8 @@ func (s *session) explain(_ context.Context, a control.ExplainArgs) (control.Exp
 	rules := s.srv.rules.Load()
 	g, err := rules.policy.Authenticate(policy.Key(a.Key), from)
 	if err != nil {
-		return control.Explanation{Rule: strings.TrimPrefix(err.Error(), "policy: ")}, nil
+		rule := policy.Refusal(err, from)
+		return control.Explanation{Rule: rule.String(), Because: rules.policy.Because(nil, verb, rule)}, nil
 	}
 	var o policy.Object
 	if verb != policy.Admin {

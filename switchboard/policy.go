@@ -41,6 +41,9 @@ type PolicyConfig struct {
 	// Local is the level of the server's own user without a line; "" is trusted,
 	// "refuse" is none: only keys with a line are admitted then.
 	Local string
+	// ListedAt and LocalAt are where these two were set, as policy.explain is to
+	// name it: "switchboard.toml:7". "" is nowhere.
+	ListedAt, LocalAt string
 	// Tenants are those from which, or to which, names cross.
 	Tenants map[string]Tenant
 }
@@ -132,6 +135,7 @@ func readOwned(path string, read func(io.Reader) error) error {
 }
 
 func (p *Policy) readLevels(cfg PolicyConfig) (err error) {
+	p.cfg.DefaultsAt = policy.DefaultsAt{Listed: cfg.ListedAt, Local: cfg.LocalAt}
 	if cfg.Listed != "" {
 		if p.cfg.Listed, err = policy.ParseLevel(cfg.Listed); err != nil {
 			return fmt.Errorf("level %.64q of listed peers: %w", cfg.Listed, err)

@@ -51,7 +51,50 @@ func TestBecause(t *testing.T) {
 			t.Errorf("key %d, %s %s:\n%s, want\n%s", tt.key, tt.verb, tt.name, got, tt.want)
 		}
 	}
+	cfg.DefaultsAt = policy.DefaultsAt{Listed: "conf:7", Local: "conf:8"}
+	placed := compile(t, cfg)
+	g, err := placed.Authenticate(key(9), policy.Local)
+	if got := placed.Because(g, policy.Admin, policy.Rule{}); err != nil || len(got) != 1 || got[0] != "conf:8 [defaults] local=trusted without admin" {
+		t.Errorf("a default with its place: %q, %v", got, err)
+	}
+	g, err = placed.Authenticate(key(2), policy.Far)
+	if got := placed.Because(g, policy.See, placed.Authorize(g, policy.See, policy.Object{Name: "org.x"}).Rule); err != nil || len(got) != 3 || got[1] != "conf:7 [defaults] listed=basic" {
+		t.Errorf("a default with its place: %q, %v", got, err)
+	}
 	if got := p.Because(nil, policy.See, policy.Rule{}); got != nil {
 		t.Errorf("nobody: %q", got)
+	}
+}
+
+// TestBecauseRefused: a local peer without a line hears that this is what the setting
+// refuses, and where that stands; one from afar, or revoked, does not.
+func TestBecauseRefused(t *testing.T) {
+	cfg := policy.Defaults()
+	cfg.LocalRefused = true
+	cfg.Peers = peers(t, line(1, "level=trusted"))
+	cfg.Revoked = map[policy.Key]string{key(2): ""}
+	admitted := admit(t, compile(t, policy.Defaults()), key(3), policy.Local)
+	const unlisted = "the key is not listed, and local peers without a line are refused; "
+	for _, tt := range []struct {
+		key  byte
+		o    policy.Origin
+		at   string
+		want string
+	}{
+		{3, policy.Local, "", unlisted + "[defaults] local=refuse"},
+		{3, policy.Local, "switchboard.toml:4", unlisted + "switchboard.toml:4 [defaults] local=refuse"},
+		{3, policy.Far, "switchboard.toml:4", "the key is not listed"},
+		{2, policy.Local, "switchboard.toml:4", "the key is revoked"},
+	} {
+		cfg.DefaultsAt.Local = tt.at
+		p := compile(t, cfg)
+		_, err := p.Authenticate(key(tt.key), tt.o)
+		rule := policy.Refusal(err, tt.o)
+		if got := strings.Join(append([]string{rule.String()}, p.Because(nil, policy.See, rule)...), "; "); err == nil || got != tt.want {
+			t.Errorf("key %d: %v\n%s, want\n%s", tt.key, err, got, tt.want)
+		}
+	}
+	if d := compile(t, cfg).Authorize(admitted, policy.See, policy.Object{Name: "a"}); d.Rule != policy.Refusal(policy.ErrUnknown, policy.Local) || d.Rule.Reason() != "unknown" {
+		t.Errorf("a session from before: %v, %q", d.Rule, d.Rule.Reason())
 	}
 }

@@ -38,7 +38,12 @@ type Config struct {
 	Tenants      map[string]Tenant // "" is the tenant default
 	Server       Key               // the server's own; zero: none
 	File         string            // where Peers stand, as Rules name it; "" is authorized_peers
+	DefaultsAt   DefaultsAt
 }
+
+// DefaultsAt is where Config.Listed and Local were set, as Because names it:
+// "switchboard.toml:7". "" is nowhere, or nobody knows.
+type DefaultsAt struct{ Listed, Local string }
 
 // Defaults returns a Config with the defaults of the program: peers whose line has no
 // level= are untrusted, local peers without a line are trusted.
@@ -62,6 +67,8 @@ func New(cfg Config) (*Policy, error) {
 		revoked: make(map[Key]struct{}, len(cfg.Revoked)),
 		server:  cfg.Server,
 		borders: make(map[string]*border, len(cfg.Tenants)),
+
+		defaultsAt: cfg.DefaultsAt,
 	}
 	for level := range configured {
 		p.bundled[level] = true

@@ -30,6 +30,8 @@ type Policy struct {
 	local   *Grant // of local peers without a line; nil: refused
 	borders map[string]*border
 	bundled [Verified + 1]bool // levels whose bundle is not the built-in one
+
+	defaultsAt DefaultsAt
 }
 
 // ID returns 16 characters that differ between policies that decide differently.
@@ -87,8 +89,9 @@ func (p *Policy) Authorize(g *Grant, v Verb, o Object) Decision {
 	}
 	if g.policy != p {
 		var err error
-		if g, err = p.Authenticate(g.key, g.origin); err != nil {
-			return Decision{Rule: refusal(err)}
+		from := g.origin
+		if g, err = p.Authenticate(g.key, from); err != nil {
+			return Decision{Rule: Refusal(err, from)}
 		}
 	}
 	switch v {
@@ -128,13 +131,15 @@ func (g *Grant) administers() Decision {
 	return Decision{Allowed: true, Rule: rule}
 }
 
-// refusal is the rule for a key that has no Grant any more.
-func refusal(err error) Rule {
+// Refusal is the rule by which Authenticate has refused a key that came from o.
+func Refusal(err error, o Origin) Rule {
 	switch {
 	case errors.Is(err, ErrRevoked):
 		return Rule{kind: byRevoked}
 	case errors.Is(err, ErrServerKey):
 		return Rule{kind: byOwnerKey}
+	case o == Local:
+		return Rule{kind: byNoLocal}
 	}
 	return Rule{kind: byUnknown}
 }

@@ -36,6 +36,7 @@ const (
 	byUnknown           // denied, for the key is not listed any more
 	byRevoked           // denied, for the key is revoked by now
 	byOwnerKey          // denied, for the server's key is refused from afar
+	byNoLocal           // denied, for a key without a line is refused even to who is local
 )
 
 // String returns the rule in words: "authorized_peers:12 talk=org.example.**",
@@ -68,6 +69,8 @@ func (r Rule) String() string {
 		return "the key is revoked"
 	case byOwnerKey:
 		return "the server's own key is refused from afar"
+	case byNoLocal:
+		return "the key is not listed, and local peers without a line are refused"
 	}
 	return "no rule"
 }
@@ -87,7 +90,7 @@ func (r Rule) Reason() string {
 		return "not_imported"
 	case byBorder:
 		return "cross_tenant"
-	case byUnknown:
+	case byUnknown, byNoLocal:
 		return "unknown"
 	case byRevoked:
 		return "revoked"

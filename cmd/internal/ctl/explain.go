@@ -39,7 +39,9 @@ func newExplain(a *app) *cobra.Command {
 writes it; or is an administrator (VERB is admin, without a NAME). It prints yes or
 no and the rule that decided; below it, where the rule is that of a level, or that there
 is none, the line of authorized_peers and the section of the configuration that
-made it so. It ends with 0 for yes and 5 for no. It is for administrators.`,
+made it so; of a peer on this machine without a line, that such are refused, and
+the setting that says so. It ends with 0 for yes and 5 for no. It is for
+administrators.`,
 		Example: "  sbctl --admin policy explain @7MG1….ed25519 talk org.example.echo",
 		Args:    between(2, 3),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {

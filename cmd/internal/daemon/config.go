@@ -59,6 +59,7 @@ func parseConfig(name, text, dir string) (Settings, error) {
 			return Settings{}, configError(name, text, err)
 		}
 	}
+	s.Defaults.listedAt, s.Defaults.localAt = f.place("defaults", "listed"), f.place("defaults", "local")
 	return s, nil
 }
 
@@ -142,10 +143,26 @@ func (f *file) refuse(path toml.Key, why error) error {
 	} else if why == errUnknown {
 		why = fmt.Errorf("%w %.64q", why, path.String())
 	}
-	refuse := reader(func(any) error { return why })
-	pe, ok := errors.AsType[toml.ParseError](f.meta.PrimitiveDecode(f.value(path), refuse))
+	return fmt.Errorf("%s: %w", f.at(path), why)
+}
+
+// place is where a key stands, or "" if it does not.
+func (f *file) place(path ...string) string {
+	if !f.meta.IsDefined(path...) {
+		return ""
+	}
+	return f.at(path)
+}
+
+// errHere has the decoder say where it is.
+var errHere = errors.New("here")
+
+// at is the file, and the line of a key if it can be found.
+func (f *file) at(path toml.Key) string {
+	here := reader(func(any) error { return errHere })
+	pe, ok := errors.AsType[toml.ParseError](f.meta.PrimitiveDecode(f.value(path), here))
 	if ok && pe.Position.Line > 0 {
-		return fmt.Errorf("%s:%d: %w", f.name, pe.Position.Line, why)
+		return fmt.Sprintf("%s:%d", f.name, pe.Position.Line)
 	}
 	// The decoder knows no place of a table that only a dotted key has made. It
 	// is the first line at which a reading of the file would find the key.
@@ -154,10 +171,10 @@ func (f *file) refuse(path toml.Key, why error) error {
 		var ignored map[string]toml.Primitive
 		md, err := toml.Decode(strings.Join(lines[:n+1], ""), &ignored)
 		if err == nil && md.IsDefined(path...) {
-			return fmt.Errorf("%s:%d: %w", f.name, n+1, why)
+			return fmt.Sprintf("%s:%d", f.name, n+1)
 		}
 	}
-	return fmt.Errorf("%s: %w", f.name, why)
+	return f.name
 }
 
 // table is that of all settings: each checks its value and stores it in s.

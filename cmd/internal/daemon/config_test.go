@@ -68,7 +68,7 @@ func TestREADME(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.Drain != "30s" || s.Defaults != (Defaults{Listed: "untrusted", Local: "trusted"}) || s.Limits.Sessions != 4096 {
+	if s.Drain != "30s" || s.Defaults != (Defaults{"untrusted", "trusted", "README:4", "README:5"}) || s.Limits.Sessions != 4096 {
 		t.Errorf("got %+v", s)
 	}
 }
@@ -105,7 +105,7 @@ func TestParseConfig(t *testing.T) {
 		LogLevel:        "debug",
 		LogFormat:       "json",
 		Drain:           "1m30s",
-		Defaults:        Defaults{Listed: "basic", Local: "refuse"},
+		Defaults:        Defaults{"basic", "refuse", "all.toml:14", "all.toml:15"},
 		Levels:          map[string]switchboard.Bundle{"basic": {Own: []string{}, See: []string{"**", "*/**"}, Talk: []string{"org.example.**"}}},
 		Tenants: map[string]switchboard.Tenant{
 			"acme": {Export: []string{"org.example.store", "org.example.log -> beta"}, Import: []string{"beta/org.**"}},

@@ -157,7 +157,8 @@ func (p *plan) files() (paths []string) {
 // authorized_peers, which may be missing where nobody has asked for it, and
 // revoked_peers beside it.
 func (p *plan) loadPolicy(s Settings) error {
-	cfg := switchboard.PolicyConfig{Listed: s.Defaults.Listed, Local: s.Defaults.Local, Bundles: s.Levels, Tenants: s.Tenants}
+	cfg := switchboard.PolicyConfig{Bundles: s.Levels, Tenants: s.Tenants,
+		Listed: s.Defaults.Listed, ListedAt: s.Defaults.listedAt, Local: s.Defaults.Local, LocalAt: s.Defaults.localAt}
 	if p.peersFile != "" {
 		cfg.RevokedFile = p.revokedFile()
 		fi, err := os.Stat(p.peersFile)

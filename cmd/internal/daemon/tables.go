@@ -19,6 +19,8 @@ import (
 type Defaults struct {
 	Listed string // of a line without level=
 	Local  string // of a peer of the server's user without a line; refuse is none
+
+	listedAt, localAt string // file and line; "" if they are not set
 }
 
 // levels are those that a peer can have.
