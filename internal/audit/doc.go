@@ -27,7 +27,8 @@
 // what is over is counted and told of in suppressed records. If the file cannot be
 // written, [Log.Degraded] says so and commits are refused; 256 KiB of lines wait, and
 // what is over has a number but no line. When the file can be written again, which is
-// tried every second and at each commit, a gap record says what is missing.
+// tried every second and at each commit, a gap record says what is missing. A panic of
+// the writer leaves the log degraded until it is closed.
 //
 // One goroutine writes, and one serves each [Sink].
 package audit

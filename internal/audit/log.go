@@ -306,8 +306,8 @@ func (l *Log) shut() error {
 	return l.Degraded()
 }
 
-// run is the writer's goroutine.
-func (l *Log) run(w *writer) {
+// write is what the writer's goroutine does, until the log is closed.
+func (l *Log) write(w *writer) {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for closing := false; !closing; {
@@ -326,7 +326,6 @@ func (l *Log) run(w *writer) {
 		w.tick()
 	}
 	w.close()
-	l.events.close()
 }
 
 // await waits for something to do, and then a little for more of it. It reports

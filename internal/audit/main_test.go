@@ -100,6 +100,7 @@ type faulty struct {
 	badSync  bool // and truncations that say nothing
 	badTrunc bool
 	badMake  bool
+	panics   bool // in Write, half of it written
 	syncs    int
 	synced   int64 // size of the last file at its last sync
 }
@@ -133,6 +134,10 @@ type faultyFile struct {
 func (f *faultyFile) Write(b []byte) (int, error) {
 	f.on.mu.Lock()
 	defer f.on.mu.Unlock()
+	if f.on.panics {
+		f.file.Write(b[:len(b)/2])
+		panic("a trap")
+	}
 	if f.on.room >= 0 && len(b) > f.on.room {
 		n, _ := f.file.Write(b[:f.on.room])
 		f.on.room = 0

@@ -57,7 +57,7 @@ func (f *feed) end() { close(f.ending) }
 
 // run writes to the sink.
 func (f *feed) run() {
-	defer f.sink.Close()
+	defer caught(func() { f.sink.Close() })
 	for ending := false; ; {
 		batch := f.take()
 		if len(batch) == 0 {
@@ -71,7 +71,7 @@ func (f *feed) run() {
 			}
 			continue
 		}
-		if err := f.sink.Write(batch); !f.wrote(len(batch), err) {
+		if err := f.write(batch); !f.wrote(len(batch), err) {
 			if ending {
 				f.giveUp()
 				return
@@ -83,6 +83,14 @@ func (f *feed) run() {
 			}
 		}
 	}
+}
+
+// write is the sink's Write, whose panic is an error.
+func (f *feed) write(batch []Record) (err error) {
+	if fault := caught(func() { err = f.sink.Write(batch) }); fault != nil {
+		return fault
+	}
+	return err
 }
 
 func (f *feed) take() []Record {

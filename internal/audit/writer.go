@@ -36,8 +36,9 @@ type writer struct {
 	torn bool   // file may be longer than size
 	buf  []byte // lines that are not in the file yet
 	out  []Record
-	lost uint64 // records that have a number and no line
-	from uint64 // the first of them
+	work []entry // of handle, as far as it has not come
+	lost uint64  // records that have a number and no line
+	from uint64  // the first of them
 
 	dirty                                   bool // file has what is not synced
 	syncAt, headAt, retryAt, rotateAt, tell time.Time
@@ -128,6 +129,7 @@ func (w *writer) show() {
 // handle writes entries and answers commits.
 func (w *writer) handle(batch []entry) {
 	for len(batch) > 0 {
+		w.work = batch
 		n := len(batch)
 		if w.failed.Load() != nil && hasCommit(batch) {
 			w.recover()
@@ -140,6 +142,7 @@ func (w *writer) handle(batch []entry) {
 		}
 		batch = batch[n:]
 	}
+	w.work = nil
 }
 
 func hasCommit(batch []entry) bool {
@@ -297,6 +300,11 @@ func (w *writer) close() {
 		}
 	}
 	w.show()
+	w.release()
+}
+
+// release closes the file and lets another log have the directory.
+func (w *writer) release() {
 	if w.file != nil {
 		w.file.Close()
 		w.dir.Close()
