@@ -36,6 +36,8 @@ type Conn struct {
 	cause         error     // why we cut the connection under the handshake
 	readDeadline  time.Time // as the caller set them last
 	writeDeadline time.Time
+
+	broken atomic.Pointer[string] // a panic at a timer, and its stack
 }
 
 var _ net.Conn = (*Conn)(nil)
@@ -233,7 +235,7 @@ func (c *Conn) Close() error {
 	if !c.shaken.Load() {
 		return c.Abort()
 	}
-	timer := time.AfterFunc(closeTimeout, func() { c.raw.Close() })
+	timer := time.AfterFunc(closeTimeout, func() { c.late(func() { c.raw.Close() }) })
 	defer timer.Stop()
 	c.mu.Lock()
 	if c.closed {
@@ -252,6 +254,7 @@ func (c *Conn) Close() error {
 	<-c.out.lock
 	err := c.raw.Close()
 	c.forgetRead()
+	c.rethrow()
 	if errors.Is(err, net.ErrClosed) { // by the timer
 		err = nil
 	}

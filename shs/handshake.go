@@ -33,7 +33,7 @@ func (c *Conn) Handshake(ctx context.Context) error {
 		ctx, cancel = context.WithTimeout(ctx, handshakeTimeout)
 		defer cancel()
 	}
-	stop := context.AfterFunc(ctx, func() { c.cut(context.Cause(ctx)) })
+	stop := context.AfterFunc(ctx, func() { c.late(func() { c.cut(context.Cause(ctx)) }) })
 	return c.handshake(stop, func() error { return context.Cause(ctx) })
 }
 
@@ -42,9 +42,37 @@ func (c *Conn) ready() error {
 	if c.shaken.Load() {
 		return nil
 	}
-	late := func() error { return os.ErrDeadlineExceeded }
-	timer := time.AfterFunc(handshakeTimeout, func() { c.cut(late()) })
-	return c.handshake(timer.Stop, late)
+	cause := func() error { return os.ErrDeadlineExceeded }
+	timer := time.AfterFunc(handshakeTimeout, func() { c.late(func() { c.cut(cause()) }) })
+	return c.handshake(timer.Stop, cause)
+}
+
+// late runs cut, which closes the connection below for who waits on it, at a timer: a
+// panic there would end the process. It is kept for who waits, and wakes it in another
+// way.
+func (c *Conn) late(cut func()) {
+	if !c.tries(cut) {
+		c.tries(func() { c.raw.SetDeadline(time.Unix(1, 0)) })
+	}
+}
+
+// tries runs f. A panic is kept for rethrow, and then it is false.
+func (c *Conn) tries(f func()) (ok bool) {
+	defer func() {
+		if v := recover(); v != nil {
+			text := fmt.Sprintf("shs: panic while a connection was cut: %v\n\n%s", v, debug.Stack())
+			c.broken.CompareAndSwap(nil, &text)
+		}
+	}()
+	f()
+	return true
+}
+
+// rethrow panics, where somebody may recover it, if a panic was kept.
+func (c *Conn) rethrow() {
+	if text := c.broken.Load(); text != nil {
+		panic(*text)
+	}
 }
 
 // cut closes the connection under a handshake that takes too long.
@@ -70,6 +98,7 @@ func (c *Conn) handshake(stop func() bool, cause func() error) error {
 	session, err := c.shake()
 	if !stop() {
 		c.cut(cause())
+		c.rethrow()
 	}
 	c.mu.Lock()
 	if c.cause != nil {
