@@ -96,7 +96,7 @@ func (s *Server) accept(ctx, life context.Context, ln net.Listener, g gate) erro
 			misses, pause = 0, 0
 			if !s.calmly(func() {
 				if v := s.admit(conn, g); v != nil {
-					v.begin(func() { s.wg.Go(func() { s.serveConn(life, conn, v) }) })
+					v.begin(func() { s.wg.Go(func() { s.serveConn(life, conn, v) }) }, s.calmly)
 				}
 			}) {
 				conn.Close()

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/cad2f06c/switchboard/internal/mux"
 	"github.com/cad2f06c/switchboard/shs"
@@ -14,10 +15,11 @@ import (
 )
 
 // trap is a connection at the server that panics once it is armed: behind the next
-// read that brings something, or in the next write.
+// read that brings something, in the next write, or in so many calls of Close.
 type trap struct {
 	net.Conn
 	reads, writes atomic.Bool
+	closes        atomic.Int32
 }
 
 func (c *trap) Read(p []byte) (int, error) {
@@ -33,6 +35,13 @@ func (c *trap) Write(p []byte) (int, error) {
 		panic("a trap")
 	}
 	return c.Conn.Write(p)
+}
+
+func (c *trap) Close() error {
+	if c.closes.Add(-1) >= 0 {
+		panic("a trap")
+	}
+	return c.Conn.Close()
 }
 
 // trapped logs in with the first key over a trap.
@@ -104,6 +113,27 @@ func TestPanicAside(t *testing.T) {
 				t.Errorf("the log does not say: %s", log)
 			}
 		})
+	}
+}
+
+// TestPanicWhenTimeIsUp: a connection that stalls in its handshake panics when it is
+// closed for that: its end, and nobody else's.
+func TestPanicWhenTimeIsUp(t *testing.T) {
+	log := streetBubble(t, switchboard.Config{}, func(t *testing.T, h *host, s *street) {
+		ours, theirs := net.Pipe()
+		t.Cleanup(func() { ours.Close() })
+		at := &trap{Conn: theirs}
+		at.closes.Store(2) // under the handshake, and of its place
+		s.conns <- comer{at, &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 1}}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if counts := h.srv.AdmissionCounts(); counts["panics"] != 2 || h.srv.HalfOpen() != 0 {
+			t.Errorf("counts %v, %d half open", counts, h.srv.HalfOpen())
+		}
+		h.lane(1).call(1, "ping", "")
+	})
+	if strings.Count(log, "msg=panic") != 2 || !strings.Contains(log, "a trap") {
+		t.Errorf("the log does not say: %s", log)
 	}
 }
 

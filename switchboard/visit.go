@@ -38,11 +38,11 @@ func newVisit(a *admission, conn net.Conn, o origin, src source) *visit {
 }
 
 // begin calls serve, which is to shake hands, when the visit's turn comes. If it
-// has to go before, serve is not called.
-func (v *visit) begin(serve func()) {
+// has to go before, serve is not called. When time is up it goes, calmly.
+func (v *visit) begin(serve func(), calmly func(func()) bool) {
 	start := func() {
 		v.deadline = time.Now().Add(v.a.limits.HandshakeTimeout)
-		v.late = time.AfterFunc(v.a.limits.HandshakeTimeout, func() { v.drop(context.DeadlineExceeded) })
+		v.late = time.AfterFunc(v.a.limits.HandshakeTimeout, func() { calmly(func() { v.drop(context.DeadlineExceeded) }) })
 		serve()
 	}
 	v.a.mu.Lock()
