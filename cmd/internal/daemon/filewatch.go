@@ -42,7 +42,7 @@ func newFileWatch(log *slog.Logger) *fileWatch {
 		return w
 	}
 	w.watcher = watcher
-	w.wg.Go(w.run)
+	w.wg.Go(func() { keep(log, nil, w.run) }) // until close ends the events
 	return w
 }
 

@@ -21,9 +21,11 @@ const (
 // reporter tells the service manager how the server is.
 type reporter struct {
 	notify *systemd.Notifier
-	srv    *switchboard.Server
-	log    *slog.Logger
-	drain  time.Duration
+	srv    interface {
+		Health(context.Context) (switchboard.Health, error)
+	}
+	log   *slog.Logger
+	drain time.Duration
 
 	failed error  // of telling; said once
 	said   string // status
@@ -37,6 +39,11 @@ func (r *reporter) run(stopping, over context.Context) {
 	if r.notify == nil {
 		return
 	}
+	keep(r.log, over.Done(), func() { r.serve(stopping, over) })
+}
+
+// serve is run until a panic. The manager hears a second time what it was told before.
+func (r *reporter) serve(stopping, over context.Context) {
 	every := statusEvery
 	if dog := r.notify.Watchdog(); dog > 0 {
 		every = max(dog/2, time.Millisecond)

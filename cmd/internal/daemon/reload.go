@@ -22,7 +22,7 @@ type reloader struct {
 	flags  Settings
 	file   string // of the configuration, as asked for
 	plan   plan   // in force
-	srv    *switchboard.Server
+	srv    reloadable
 	log    *slog.Logger
 	level  *slog.LevelVar
 	notify *systemd.Notifier
@@ -32,12 +32,23 @@ type reloader struct {
 	gone chan struct{}   // closed when run is over
 }
 
+// reloadable is what a reloader asks of the server.
+type reloadable interface {
+	SetPolicy(*switchboard.Policy) error
+	ReloadFailed(why string, err error)
+}
+
 // ask reloads because a call of an administrator asks for it.
 func (r *reloader) ask(ctx context.Context) error {
 	done := make(chan error, 1)
 	select {
 	case r.asks <- done:
-		return <-done
+		select {
+		case err := <-done:
+			return err
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
 	case <-r.gone:
 		return errStopping
 	case <-ctx.Done():
@@ -51,6 +62,11 @@ var errStopping = errors.New("the server is stopping")
 // server is to stop, or is over.
 func (r *reloader) run(stopping, over context.Context, hup <-chan os.Signal) {
 	defer close(r.gone)
+	keep(r.log, over.Done(), func() { r.serve(stopping, over, hup) })
+}
+
+// serve is run until a panic.
+func (r *reloader) serve(stopping, over context.Context, hup <-chan os.Signal) {
 	watch := newFileWatch(r.log)
 	defer watch.close()
 	watch.set(r.plan.files())
@@ -79,15 +95,18 @@ func (r *reloader) reload(why string) error {
 		r.log.Warn("reloading", "err", err)
 	}
 	r.seen = digest(r.plan.files()) // before it is read: what changes meanwhile is seen again
-	next, err := r.read()
-	if err == nil {
-		err = r.swap(next)
-	}
+	err := guarded(r.log, func() error {
+		next, err := r.read()
+		if err != nil {
+			return err
+		}
+		return r.swap(next)
+	})
 	if err != nil {
 		r.log.Error("reload refused; all stays as it was", "why", why, "err", err)
 		r.srv.ReloadFailed(why, err)
 	} else {
-		r.log.Info("reloaded", "why", why, "keys", next.policy.Keys())
+		r.log.Info("reloaded", "why", why, "keys", r.plan.policy.Keys())
 	}
 	if err := r.notify.Ready(""); err != nil {
 		r.log.Warn("reloading", "err", err)
@@ -106,14 +125,15 @@ func (r *reloader) read() (plan, error) {
 
 // swap puts a plan in force, as far as that goes without a restart.
 func (r *reloader) swap(next plan) error {
+	later := r.plan.differs(next)
 	if err := r.srv.SetPolicy(next.policy); err != nil {
 		return err
 	}
 	r.level.Set(next.level)
-	if later := r.plan.differs(next); len(later) > 0 {
+	r.plan.policy, r.plan.level, r.plan.peersFile = next.policy, next.level, next.peersFile
+	if len(later) > 0 {
 		r.log.Warn("these settings take effect with the next start", "settings", strings.Join(later, ", "))
 	}
-	r.plan.policy, r.plan.level, r.plan.peersFile = next.policy, next.level, next.peersFile
 	return nil
 }
 
