@@ -180,9 +180,11 @@ func exitOf(cmd *exec.Cmd) int {
 	return cmd.ProcessState.ExitCode()
 }
 
-// F56: the clock on the wall is set back an hour and on by ten years: no number of
-// the audit log comes twice or out of order, and its chain holds. Server and peer
-// are stopped for a while, as when a machine is put to sleep: the session goes on.
+// F56: the clock on the wall is set back an hour and on by ten years, and has leap
+// seconds, one that comes twice and one that is left out: no number of the audit log
+// comes twice or out of order, its own time goes on as if nothing had been, and its
+// chain holds. Server and peer are stopped for a while, as when a machine is put to
+// sleep: the session goes on.
 func TestF56Clock(t *testing.T) {
 	dir := filepath.Join(room(t), "audit")
 	wall := time.Now()
@@ -192,7 +194,7 @@ func TestF56Clock(t *testing.T) {
 		Mono: func() time.Duration { return time.Since(began) },
 	}})
 	must(t, err)
-	for _, jump := range []time.Duration{0, -time.Hour, 10 * 365 * 24 * time.Hour, -10 * 365 * 24 * time.Hour, time.Second} {
+	for _, jump := range []time.Duration{0, -time.Hour, 10 * 365 * 24 * time.Hour, -10 * 365 * 24 * time.Hour, -time.Second, time.Second, 0} {
 		for range 50 {
 			must(t, log.Commit(within(t, 10*time.Second), audit.Event{Event: "jump", Reason: jump.String()}))
 		}
@@ -200,11 +202,22 @@ func TestF56Clock(t *testing.T) {
 		wall = wall.Add(jump)
 	}
 	all := log.Recent(audit.Filter{})
+	took := time.Since(began)
 	must(t, log.Close())
+	var steps []time.Duration
 	for i := 1; i < len(all); i++ {
 		if all[i].Seq <= all[i-1].Seq || all[i].Mono < all[i-1].Mono {
 			t.Errorf("record %d (mono %d) came behind %d (mono %d)", all[i].Seq, all[i].Mono, all[i-1].Seq, all[i-1].Mono)
 		}
+		if step := all[i].Time().Sub(all[i-1].Time()); step != 0 {
+			steps = append(steps, step)
+		}
+	}
+	if own := time.Duration(all[len(all)-1].Mono-all[0].Mono) * time.Millisecond; own > took {
+		t.Errorf("by its own time the log went on for %v, in %v", own, took)
+	}
+	if want := "[-1h0m0s 87600h0m0s -87600h0m0s -1s 1s]"; fmt.Sprint(steps) != want {
+		t.Errorf("the clock on the wall went by %v, want %s", steps, want)
 	}
 	if r, err := audit.Verify(dir, nil); err != nil || r.Fault != nil {
 		t.Errorf("got %+v, %v", r, err)
@@ -236,5 +249,5 @@ func TestF56Clock(t *testing.T) {
 	}) || after.Session != before.Session || after.Epoch != before.Epoch {
 		t.Errorf("the session was %s, then %s, %v", before.Session, after.Session, err)
 	}
-	report(t, "F56", "clock −1 h, +10 y, −10 y: %d records in order, the chain holds; server and peer stopped for %v: the session went on", len(all), pause)
+	report(t, "F56", "clock −1 h, +10 y, −10 y, a second twice, a second left out: %d records in order, the chain holds; server and peer stopped for %v: the session went on", len(all), pause)
 }
