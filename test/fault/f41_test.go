@@ -17,8 +17,8 @@ import (
 )
 
 // F41: a callee names as its own what is somebody else's, or nothing: the server
-// leaves it out or the caller does not dial it, nobody is called, and the channel
-// stays relayed. Where a link is required the call fails with a code.
+// leaves it out or the caller does not dial it, nobody is called, the server's own
+// port and socket not either, and the channel stays relayed. Where a link is required the call fails with a code.
 func TestF41Advertised(t *testing.T) {
 	keys := make([]shs.PrivateKey, 20) // of callers, for one may try 16 links in 15 s, and the last of the callee
 	public := make([]shs.PublicKey, len(keys))
@@ -26,7 +26,8 @@ func TestF41Advertised(t *testing.T) {
 		keys[i] = shs.GenerateKey()
 		public[i] = keys[i].Public()
 	}
-	_, p := startDaemon(t, public...)
+	d, p := startDaemon(t, public...)
+	admin := p.client(t, "unix", func(c *client.Config) { c.Key = d.key })
 	said, n := "", 0
 	for network, answers := range map[string]map[string]*target{"tcp": liesOfPorts(t, p), "unix": liesOfPaths(t, p)} {
 		callee := p.byHand(t, network, keys[len(keys)-1])
@@ -43,6 +44,7 @@ func TestF41Advertised(t *testing.T) {
 		for answer, target := range answers {
 			said = answer
 			caller := p.client(t, network, func(c *client.Config) { c.Key = keys[n%len(answers)] })
+			before := connections(t, admin)
 			conn, at := dials(t, caller, name)
 			if at.Err == nil || at.Kind != "" || conn.Link() != "" {
 				t.Errorf("%s: moved to %q", answer, at.Kind)
@@ -61,12 +63,32 @@ func TestF41Advertised(t *testing.T) {
 			if target != nil && target.calls.Load() > 0 {
 				t.Errorf("%s: somebody else was called %d times", answer, target.calls.Load())
 			}
+			if more := connections(t, admin) - before; more != 0 {
+				t.Errorf("%s: the server was called %d times", answer, more)
+			}
 			must(t, caller.Close())
 			n++
 		}
 	}
 	p.alive(t)
-	report(t, "F41", "%d addresses that are not the callee's, later and at once: all refused or left out, nobody was called; relayed on, or a code", n)
+	report(t, "F41", "%d addresses that are not the callee's, later and at once: all refused or left out, nobody was called, nor the server's own port and socket; relayed on, or a code", n)
+}
+
+// connections is how many there have been at the server, over TCP and its Unix socket,
+// taken or refused.
+func connections(t *testing.T, admin *client.Client) (n int64) {
+	t.Helper()
+	s, err := admin.Stats(within(t, 10*time.Second))
+	must(t, err)
+	for outcome, count := range s.Admission {
+		if outcome == "taken" || strings.HasPrefix(outcome, "refused_") {
+			n += count
+		}
+	}
+	if n == 0 {
+		t.Fatalf("the server counts no connections: %v", s.Admission)
+	}
+	return n
 }
 
 // liesOfPorts are answers of a callee that came over TCP, and whom they mean.
