@@ -282,6 +282,35 @@ func TestQ46(t *testing.T) {
 	})
 }
 
+// A panic of the audit log's writer: the server goes on and says that it is degraded,
+// and what administrators change is refused.
+func TestAuditWriterPanics(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, err := switchboard.AuditThatPanics()
+		must(t, err)
+		srv, err := switchboard.New(switchboard.Config{Key: seeded(0), Audit: a})
+		must(t, err)
+		ctx, stop := context.WithCancel(t.Context())
+		h := &host{t: t, srv: srv, local: switchboard.NewLocal(), stop: stop}
+		h.wg.Go(func() { h.err = srv.Serve(ctx, h.local) })
+		time.Sleep(2 * time.Minute)
+		p, admin := h.lane(1), h.lane(0)
+		me := field(t, p.call(1, "whoami", ""), "session")
+		admin.send(0x02, 1, request("sessions.close", "async", fmt.Sprintf(`{"session":%q}`, me)))
+		admin.wantError(0x06, -1, control.Unavailable)
+		p.call(2, "names.claim", `{"name":"org.example.still"}`)
+		health, err := srv.Health(ctx)
+		if err != nil || !errors.Is(health.Degraded, audit.ErrDegraded) || !strings.Contains(srv.Stats().Degraded, "a trap") {
+			t.Errorf("got %+v, %v, and the statistics say %q", health, err, srv.Stats().Degraded)
+		}
+		stop()
+		h.wg.Wait()
+		if err := a.Close(); h.err != nil || !errors.Is(err, audit.ErrDegraded) {
+			t.Errorf("Serve returned %v, Close %v", h.err, err)
+		}
+	})
+}
+
 // What a new policy changes is told key by key; a refused reload says why.
 func TestPolicyChangesAreWritten(t *testing.T) {
 	before := []string{"@1 level=basic", "@2 own=a.** level=trusted", "@3"}

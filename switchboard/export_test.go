@@ -5,8 +5,16 @@ import (
 	"time"
 
 	"github.com/cad2f06c/switchboard/channel"
+	"github.com/cad2f06c/switchboard/internal/audit"
 	"github.com/cad2f06c/switchboard/shs"
 )
+
+// AuditThatPanics is an audit log whose writer panics when it is to sign, a minute
+// after its first record.
+func AuditThatPanics() (*Audit, error) {
+	log, err := audit.Open(audit.Config{Sign: func([]byte) []byte { panic("a trap") }})
+	return &Audit{log: log}, err
+}
 
 // Leftovers says what a server that has stopped still has in its books, or "".
 // Moved channels outlive it. Every charge is given back: it is looked at to the
