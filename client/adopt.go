@@ -2,11 +2,13 @@ package client
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
 	"github.com/cad2f06c/switchboard/channel"
 	"github.com/cad2f06c/switchboard/internal/control"
+	"github.com/cad2f06c/switchboard/internal/mux"
 )
 
 // adoptMost is how many channels one channel.adopt names; its body stays far
@@ -58,6 +60,16 @@ func (c *Client) armLease(d time.Duration) {
 	if c.lease == nil {
 		c.lease = time.AfterFunc(d, c.leaseOver)
 	}
+}
+
+// lease is what the direct channels have of it when the session has ended: if it
+// was because nothing was heard, nobody could revoke them since that began.
+func (s *session) lease(cause error) time.Duration {
+	d := s.me.Server.Lease()
+	if errors.Is(cause, mux.ErrDead) || errors.Is(cause, errSilent) {
+		d -= deadAfter
+	}
+	return max(d, 0)
 }
 
 // renewLease ends that time: there is a session again, s, unless it is over already,

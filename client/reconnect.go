@@ -59,7 +59,7 @@ func (c *Client) outlive(s *session) error {
 		cause = errGoAway
 	}
 	c.withdraw(s, cause)
-	c.armLease(s.me.Server.Lease())
+	c.armLease(s.lease(cause))
 	c.bury(s)
 	s.close()
 	c.log.Info("disconnected", "session", s.me.Session, "err", cause)

@@ -32,6 +32,9 @@ func (a *agent) listed(id string) client.Channel {
 	return all[i]
 }
 
+// session is the id of the session that an agent has now.
+func (a *agent) session() (id string) { a.t.Helper(); a.call("Session", None{}, &id); return id }
+
 // listens makes an agent take calls of a name.
 func (a *agent) listens(name string) { a.t.Helper(); a.call("Listen", name, &None{}) }
 

@@ -176,9 +176,17 @@ func newDaemon(t testing.TB, authorized ...shs.PublicKey) *daemon {
 		}
 		must(t, os.WriteFile(dir+"/authorized_peers", []byte(list.String()), 0o600))
 	}
-	must(t, os.WriteFile(dir+"/crowd.toml", fmt.Appendf(nil, "[limits]\nsessions_per_uid = %d\n", ofOneUser), 0o600))
+	d.limits()
 	t.Cleanup(d.kill)
 	return d
+}
+
+// limits sets lines of the server's configuration, beside the one for its many
+// sessions of one user.
+func (d *daemon) limits(lines ...string) {
+	d.t.Helper()
+	text := fmt.Sprintf("[limits]\nsessions_per_uid = %d\n%s\n", ofOneUser, strings.Join(lines, "\n"))
+	must(d.t, os.WriteFile(d.dir+"/crowd.toml", []byte(text), 0o600))
 }
 
 // unix and tcp are the addresses that clients dial.

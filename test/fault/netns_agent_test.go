@@ -255,6 +255,17 @@ func (a *Agent) Channels(_ None, list *[]client.Channel) (err error) {
 	return err
 }
 
+// Session is the id of the session that the client has now.
+func (a *Agent) Session(_ None, id *string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), slow*20*time.Second)
+	defer cancel()
+	me, err := a.c.WhoAmI(ctx)
+	if err == nil {
+		*id = me.Session
+	}
+	return err
+}
+
 // Footprint is what the process holds.
 func (a *Agent) Footprint(_ None, f *[2]int) error {
 	fds, err := os.ReadDir("/proc/self/fd")

@@ -40,8 +40,9 @@ type world struct {
 // worlds numbers the namespaces of this process.
 var worlds atomic.Int64
 
-// newWorld makes a world, or skips the test where that cannot be.
-func newWorld(t *testing.T) *world {
+// newWorld makes a world, or skips the test where that cannot be. The server has
+// the given limits, lines of its configuration.
+func newWorld(t *testing.T, limits ...string) *world {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("only root can make network namespaces")
@@ -71,6 +72,7 @@ func newWorld(t *testing.T) *world {
 		public = append(public, shs.NewPrivateKey(w.seeds[i]).Public())
 	}
 	w.d = newDaemon(t, public...)
+	w.d.limits(limits...)
 	w.d.host, w.d.netns, w.d.port = hostA, w.a, "7" // any: there is nobody else
 	w.d.start()
 	return w
@@ -111,11 +113,29 @@ func (w *world) wire(state string) {
 // and both is counted.
 func (w *world) rules(lines ...string) {
 	w.t.Helper()
+	w.firewall("accept", lines...)
+}
+
+// cutOff lets nothing of B reach the server, nor the other way; links are as ever.
+// The verdict is that on what goes.
+func (w *world) cutOff(verdict string) {
+	w.t.Helper()
+	w.firewall(verdict)
+}
+
+// firewall sets B's rules: the verdict on what goes to the server, and those for
+// links. Where what goes is dropped, so is what comes; a reset comes as the server's.
+func (w *world) firewall(server string, lines ...string) {
+	w.t.Helper()
+	back := "accept"
+	if server == "drop" {
+		back = server
+	}
 	text := "flush ruleset\nadd table ip sb\nadd counter ip sb server\nadd counter ip sb link\n" +
 		"add chain ip sb in { type filter hook input priority 0; }\n" +
 		"add chain ip sb out { type filter hook output priority 0; }\n" +
-		"add rule ip sb in tcp sport " + w.d.port + " counter name server accept\n" +
-		"add rule ip sb out tcp dport " + w.d.port + " counter name server accept\n" +
+		"add rule ip sb in tcp sport " + w.d.port + " counter name server " + back + "\n" +
+		"add rule ip sb out tcp dport " + w.d.port + " counter name server " + server + "\n" +
 		"add rule ip sb in counter name link\nadd rule ip sb out counter name link\n"
 	for _, line := range lines {
 		text += "add rule ip sb " + line + "\n"
