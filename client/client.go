@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cad2f06c/switchboard/channel"
@@ -31,6 +32,8 @@ type Client struct {
 	// What the server is still to be told of channels that are over, or that
 	// move while they end: what it is not told it keeps in its books for a minute.
 	errands count
+
+	spread atomic.Int64 // within how long a crowd comes back that has lost the server, in ns; its last word
 
 	// owned by run
 	last []shs.Address // where the server was found last
@@ -209,6 +212,10 @@ func (c *Client) publish(s *session) {
 	c.session, c.coming = s, nil
 	c.changedLocked()
 	c.mu.Unlock()
+	if !c.cfg.NoReconnect {
+		c.learn(&s.me.Server)
+		s.spawn(s.watchCrowd)
+	}
 	c.log.Info("connected", "session", s.me.Session, "remote", s.conn.RemoteAddr().String(), "mode", s.conn.Mode().String())
 	c.tell(State{Kind: Connected})
 }

@@ -15,7 +15,8 @@
 // Config.SingleLane each channel and each Watch has a connection of its own.
 //
 // A Client outlives its connection: it reconnects with a growing, jittered
-// pause of 50 ms to 5 s, claims its names again and goes on watching, and tells
+// pause of 50 ms to 5 s, or, if the server is gone that many clients had, within
+// the time that it had given them, claims its names again and goes on watching, and tells
 // Config.OnState and Config.Log. Calls made in a gap wait for the next
 // connection until their context ends. A channel that the server relays ends
 // with the session that carries it: its Read and Write return ErrNotConnected
@@ -25,7 +26,8 @@
 //
 // # Goroutines
 //
-// A Client has one goroutine that watches over its connection, those of the
+// A Client has one goroutine that watches over its connection, one that asks the
+// server now and then how many others there are, those of the
 // connection's multiplexer and control session, one for what the server opens,
 // and one for each listener with a name. Close ends and awaits all of them.
 //

@@ -71,6 +71,7 @@ func (c *Client) outlive(s *session) error {
 // returns nil when Close ends it.
 func (c *Client) reconnect(pause *backoff, err error) *session {
 	refused := 0
+	var h herd
 	for {
 		if errors.Is(err, shs.ErrRefused) || errors.Is(err, shs.ErrProof) {
 			refused++
@@ -82,7 +83,7 @@ func (c *Client) reconnect(pause *backoff, err error) *session {
 		if refused == 2 {
 			c.log.Warn("the server refuses the login; trying on slowly", "err", err)
 		}
-		d := pause.next(refused >= 2)
+		d := h.pause(pause.next(refused >= 2), time.Duration(c.spread.Load()))
 		c.tell(State{Kind: Reconnecting, After: d, Err: err})
 		if !sleep(c.ctx, d) {
 			return nil
@@ -90,6 +91,7 @@ func (c *Client) reconnect(pause *backoff, err error) *session {
 		var s *session
 		if s, err = c.connect(c.ctx); err != nil {
 			c.log.Info("reconnect failed", "err", err)
+			h.failed++
 			continue
 		}
 		c.mu.Lock()

@@ -170,7 +170,7 @@ func (s *session) told(c *muxrpc.Call, err error) {
 
 func (s *session) whoami(control.NoArgs) (control.WhoAmI, error) {
 	s.srv.mu.Lock()
-	owned, r := s.srv.registry.NamesOf(s.id), s.rights.Load()
+	owned, r, crowd := s.srv.registry.NamesOf(s.id), s.rights.Load(), len(s.srv.sessions)
 	s.srv.mu.Unlock()
 	lease := s.srv.limits.DirectLease.Milliseconds()
 	if lease == control.DefaultLeaseMS {
@@ -188,8 +188,28 @@ func (s *session) whoami(control.NoArgs) (control.WhoAmI, error) {
 			Protocol: control.Version,
 			Started:  s.srv.started.UnixMilli(),
 			LeaseMS:  lease,
+			SpreadMS: spread(crowd, s.srv.limits.DirectLease).Milliseconds(),
 		},
 	}, nil
+}
+
+// A crowd of clients that have all lost the server is to come back at comebackRate
+// a second, within longestSpread. One that is no larger than smallCrowd may come at
+// once.
+const (
+	smallCrowd    = 32
+	comebackRate  = 25
+	longestSpread = 30 * time.Second
+)
+
+// spread is within how long a crowd is to come back: whole seconds, which do not tell
+// how many there are, and no longer than leaves its direct channels half their lease.
+func spread(crowd int, lease time.Duration) time.Duration {
+	if crowd <= smallCrowd {
+		return 0
+	}
+	d := time.Duration((crowd+comebackRate-1)/comebackRate) * time.Second
+	return min(d, longestSpread, lease/2)
 }
 
 func (s *session) ping(control.NoArgs) (time.Time, error) { return time.Now(), nil }

@@ -72,6 +72,10 @@ const (
 	maxLeaseMS     = 24 * 60 * 60_000
 )
 
+// maxSpreadMS is how long a server may have clients wait before they come back, in
+// milliseconds.
+const maxSpreadMS = 60_000
+
 // Manifest is the method tree that `manifest` answers, the same to everybody.
 // It lists what the server serves.
 func Manifest() map[string]any {

@@ -71,6 +71,9 @@ func AppendWhoAmI(b []byte, w *WhoAmI) []byte {
 	if w.Server.LeaseMS != 0 {
 		b = strconv.AppendInt(append(b, `,"lease_ms":`...), w.Server.LeaseMS, 10)
 	}
+	if w.Server.SpreadMS != 0 {
+		b = strconv.AppendInt(append(b, `,"spread_ms":`...), w.Server.SpreadMS, 10)
+	}
 	return append(b, "}}"...)
 }
 

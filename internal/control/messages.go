@@ -130,12 +130,15 @@ type WhoAmI struct {
 
 // ServerInfo describes the server. Started is in ms since the Unix epoch. LeaseMS is
 // for how long a direct channel may be without a control session; 0 is the default.
+// SpreadMS is within how long those who have all lost the server are to come back; 0:
+// at once.
 type ServerInfo struct {
 	ID       shs.PublicKey `json:"id"`
 	Version  string        `json:"version"`
 	Protocol string        `json:"protocol"`
 	Started  int64         `json:"started"`
 	LeaseMS  int64         `json:"lease_ms,omitempty"`
+	SpreadMS int64         `json:"spread_ms,omitempty"`
 }
 
 // Lease is LeaseMS as a time.
@@ -144,6 +147,11 @@ func (s *ServerInfo) Lease() time.Duration {
 		return DefaultLeaseMS * time.Millisecond
 	}
 	return time.Duration(s.LeaseMS) * time.Millisecond
+}
+
+// Spread is SpreadMS as a time.
+func (s *ServerInfo) Spread() time.Duration {
+	return time.Duration(min(max(s.SpreadMS, 0), maxSpreadMS)) * time.Millisecond
 }
 
 // ConnectArgs asks for a channel. To is a name or a session id; Key and Epoch

@@ -57,6 +57,9 @@ func readServer(r *quickjson.Reader) (s ServerInfo) {
 		case "lease_ms":
 			had.once(r, 4)
 			s.LeaseMS = readInt(r)
+		case "spread_ms":
+			had.once(r, 5)
+			s.SpreadMS = readInt(r)
 		default:
 			r.Fail()
 		}

@@ -22,7 +22,7 @@ func FuzzReadWhoAmI(f *testing.F) {
 		f.Add(control.AppendWhoAmI(nil, &who))
 	}
 	for _, text := range []string{`{}`, `{"id":"@"}`, `{"names":null}`, `{"names":[],"names":[]}`, `{"server":{"started":9223372036854775808}}`,
-		`{"server":{"started":-1}}`, `{"server":{"lease_ms":5000}}`, `{"server":{"version":"a","version":"b"}}`, ` { "level" : "a" , "server" : { } } `, `{"Level":"a"}`, `{"level":"\u0061"}`} {
+		`{"server":{"started":-1}}`, `{"server":{"lease_ms":5000,"spread_ms":8000}}`, `{"server":{"version":"a","version":"b"}}`, ` { "level" : "a" , "server" : { } } `, `{"Level":"a"}`, `{"level":"\u0061"}`} {
 		f.Add([]byte(text))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
@@ -48,7 +48,7 @@ func TestReadWhoAmI(t *testing.T) {
 	for _, names := range [][]string{nil, {"org.example.a", "org.example.b"}} {
 		want := greeting(names...)
 		if names != nil {
-			want.Tenant, want.Server.LeaseMS = "acme", 5000
+			want.Tenant, want.Server.LeaseMS, want.Server.SpreadMS = "acme", 5000, 8000
 		}
 		var got control.WhoAmI
 		if text := control.AppendWhoAmI(nil, &want); !got.ReadJSON(text) || !reflect.DeepEqual(got, want) {
