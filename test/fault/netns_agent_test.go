@@ -34,6 +34,9 @@ func runAgent() {
 	if a.c != nil {
 		a.c.Close()
 	}
+	for _, c := range a.herd {
+		c.Close()
+	}
 }
 
 // Agent is a client in a process of its own. Every channel of it sends one flow
@@ -43,8 +46,9 @@ type Agent struct {
 	every time.Duration
 	mu    sync.Mutex
 	ends  map[string]*agentEnd // by the channel's id
-	siege *siege               // the last
-	sinks sync.WaitGroup       // they end with the process
+	herd  []*client.Client
+	siege *siege         // the last
+	sinks sync.WaitGroup // they end with the process
 }
 
 // The arguments and results of an Agent's methods.
