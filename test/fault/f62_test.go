@@ -17,8 +17,7 @@ import (
 
 // F62: a key with a session, 10 relayed channels and 2 direct ones is revoked: no
 // new login at once, session and channels end within 1 s, after a restart it is
-// still refused. That a direct link ends whose library is cut off is the client's
-// lease, which has tests of its own.
+// still refused. Libraries that are cut off have tests of their own.
 func TestF62Revoked(t *testing.T) {
 	thief, host := shs.GenerateKey(), shs.GenerateKey()
 	d := enrolling(t, thief.Public().String()+" level=trusted", host.Public().String()+" level=trusted")
