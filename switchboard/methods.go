@@ -3,6 +3,7 @@ package switchboard
 import (
 	"encoding/json"
 	"fmt"
+	"math/bits"
 	"strconv"
 	"time"
 
@@ -202,12 +203,14 @@ const (
 	longestSpread = 30 * time.Second
 )
 
-// spread is within how long a crowd is to come back: whole seconds, which do not tell
-// how many there are, and no longer than leaves its direct channels half their lease.
+// spread is within how long a crowd is to come back, and no longer than leaves its
+// direct channels half their lease. Everybody is told, so it is that of the next power
+// of two: of how many there are whom one may not see, it says no more.
 func spread(crowd int, lease time.Duration) time.Duration {
 	if crowd <= smallCrowd {
 		return 0
 	}
+	crowd = 1 << bits.Len(uint(crowd-1))
 	d := time.Duration((crowd+comebackRate-1)/comebackRate) * time.Second
 	return min(d, longestSpread, lease/2)
 }

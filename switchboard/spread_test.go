@@ -14,9 +14,10 @@ func TestSpread(t *testing.T) {
 	}{
 		{0, time.Minute, 0},
 		{32, time.Minute, 0},
-		{33, time.Minute, 2 * time.Second},
-		{200, time.Minute, 8 * time.Second},
-		{201, time.Minute, 9 * time.Second},
+		{33, time.Minute, 3 * time.Second},
+		{64, time.Minute, 3 * time.Second},
+		{65, time.Minute, 6 * time.Second},
+		{200, time.Minute, 11 * time.Second},
 		{4096, time.Minute, 30 * time.Second},
 		{4096, 5 * time.Minute, 30 * time.Second},
 		{200, 5 * time.Second, 2500 * time.Millisecond},
