@@ -62,7 +62,7 @@ func (s *Server) expireRules(ctx context.Context) {
 			if time.Now().Before(r.until) {
 				continue
 			}
-			if err := s.setPolicy(r.source, r); err != nil { // it was in order before
+			if _, err := s.setPolicy(r.source, r); err != nil { // it was in order before
 				s.log.Error("a line of the policy has expired and cannot be taken out", "err", err)
 				return
 			}

@@ -61,6 +61,28 @@ func (s *Server) Moved() int {
 	return len(s.moved.channels)
 }
 
+// AmendPolicy puts in force what next makes of the policy in force.
+func (s *Server) AmendPolicy(next func(*Policy) *Policy) error {
+	return s.amendPolicy(func(p *Policy) (*Policy, error) { return next(p), nil })
+}
+
+// Revoking is p with one more revoked key.
+func (p *Policy) Revoking(key shs.PublicKey) *Policy { return p.revoking(key) }
+
+// Reread is what the files say, put in force; between tells that they were read.
+func (s *Server) Reread(between func()) error {
+	return s.amendPolicy(func(p *Policy) (*Policy, error) {
+		next, err := s.read(p)
+		between()
+		return next, err
+	})
+}
+
+// Permits reports whether a key of this machine may come.
+func (s *Server) Permits(key shs.PublicKey) bool {
+	return s.permits(origin{transport: transportLocal}, key) == nil
+}
+
 // Nap is how long a line that expires at until is left alone.
 func Nap(now, until time.Time) time.Duration { return nap(now, until) }
 

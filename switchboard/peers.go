@@ -53,8 +53,10 @@ func (s *Server) checkPeers() error {
 
 // peersFiles are the files of the policy in force: a reload may have come to another
 // list. Where it names none they are those of the configuration.
-func (s *Server) peersFiles() peersfile.Files {
-	return peersfile.Beside(cmp.Or(s.rules.Load().source.cfg.File, s.cfg.Peers.Authorized))
+func (s *Server) peersFiles() peersfile.Files { return s.filesBeside(s.rules.Load().source) }
+
+func (s *Server) filesBeside(p *Policy) peersfile.Files {
+	return peersfile.Beside(cmp.Or(p.cfg.File, s.cfg.Peers.Authorized))
 }
 
 // filesOf are the files for a call.
@@ -81,10 +83,12 @@ func (s *Server) reload(ctx context.Context) error {
 }
 
 // reread is reload where there is no configuration but the files.
-func (s *Server) reread() error {
-	source := s.rules.Load().source
+func (s *Server) reread() error { return s.amendPolicy(s.read) }
+
+// read is a policy with the lines that the files have now.
+func (s *Server) read(source *Policy) (*Policy, error) {
 	next := &Policy{cfg: source.cfg, lines: make(map[shs.PublicKey]*policy.Peer)}
-	f := s.peersFiles()
+	f := s.filesBeside(source)
 	err := next.readPeers(PolicyConfig{PeersFile: f.Peers})
 	if errors.Is(err, fs.ErrNotExist) {
 		next.keys, err = source.keys, next.readPeers(PolicyConfig{Peers: bytes.NewReader(nil)})
@@ -92,10 +96,7 @@ func (s *Server) reread() error {
 	if err == nil {
 		err = next.readRevoked(PolicyConfig{RevokedFile: f.Revoked})
 	}
-	if err != nil {
-		return err
-	}
-	return s.SetPolicy(next)
+	return next, err
 }
 
 // revoking is a policy with one more revoked key.
@@ -142,7 +143,8 @@ func (s *Server) revoke(ctx context.Context, a control.PeerArgs) error {
 	if err := f.Revoke(ctx, policy.Key(a.Key), a.Comment); err != nil {
 		return peersError(err)
 	}
-	if err := s.SetPolicy(s.rules.Load().source.revoking(a.Key)); err != nil {
+	err = s.amendPolicy(func(p *Policy) (*Policy, error) { return p.revoking(a.Key), nil })
+	if err != nil {
 		return err
 	}
 	return s.reload(ctx) // behind one that has read the file before

@@ -20,18 +20,37 @@ import (
 // have moved to a direct link as far as their peers do as they are told. All this
 // is under way when SetPolicy returns, and done within a second. Nobody else
 // notices. Safe for concurrent use.
-func (s *Server) SetPolicy(p *Policy) error { return s.setPolicy(p, nil) }
+func (s *Server) SetPolicy(p *Policy) error {
+	_, err := s.setPolicy(p, nil)
+	return err
+}
 
-// setPolicy is SetPolicy, unless the rules are no longer those that were expected.
-func (s *Server) setPolicy(p *Policy, expected *rules) error {
+// amendPolicy puts in force what next makes of the policy in force. If that has been
+// replaced meanwhile, next is asked again: no change is lost to another.
+func (s *Server) amendPolicy(next func(*Policy) (*Policy, error)) error {
+	for {
+		now := s.rules.Load()
+		p, err := next(now.source)
+		if err != nil {
+			return err
+		}
+		if done, err := s.setPolicy(p, now); done || err != nil {
+			return err
+		}
+	}
+}
+
+// setPolicy is SetPolicy, but does nothing if the rules are no longer those that were
+// expected.
+func (s *Server) setPolicy(p *Policy, expected *rules) (done bool, err error) {
 	made, err := p.bind(s.key)
 	if err != nil {
-		return err
+		return false, err
 	}
 	s.mu.Lock()
 	if expected != nil && s.rules.Load() != expected {
 		s.mu.Unlock()
-		return nil
+		return false, nil
 	}
 	s.ruled.tell()
 	old := s.rules.Swap(made)
@@ -41,7 +60,7 @@ func (s *Server) setPolicy(p *Policy, expected *rules) error {
 	if s.stopping || old.policy.ID() == made.policy.ID() {
 		s.newRightsLocked() // of those that come to the same
 		s.mu.Unlock()
-		return nil // or all sessions end anyway
+		return true, nil // or all sessions end anyway
 	}
 	s.wg.Add(1) // what kill starts is waited for by Serve
 	defer s.wg.Done()
@@ -57,7 +76,7 @@ func (s *Server) setPolicy(p *Policy, expected *rules) error {
 	for sess, notices := range mine {
 		sess.revokeKey(notices)
 	}
-	return nil
+	return true, nil
 }
 
 // newRightsLocked gives all sessions their rights by the rules of now. It returns
