@@ -60,8 +60,13 @@ func mustPolicy(cfg switchboard.PolicyConfig) *switchboard.Policy {
 // farBubble runs f with a server that serves in-process peers and far ones,
 // which key 1 may be.
 func farBubble(t *testing.T, f func(t *testing.T, h *host, remote *switchboard.Local)) {
+	farBubbleWith(t, switchboard.Config{}, f)
+}
+
+func farBubbleWith(t *testing.T, cfg switchboard.Config, f func(t *testing.T, h *host, remote *switchboard.Local)) {
 	synctest.Test(t, func(t *testing.T) {
-		srv, err := switchboard.New(switchboard.Config{Key: seeded(0), Policy: listed(1)})
+		cfg.Key, cfg.Policy = seeded(0), listed(1)
+		srv, err := switchboard.New(cfg)
 		must(t, err)
 		ctx, stop := context.WithCancel(t.Context())
 		remote := switchboard.NewLocal()

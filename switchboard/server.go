@@ -209,7 +209,7 @@ func (s *Server) serveConn(life context.Context, raw net.Conn, v *visit) {
 	}
 	sess := s.newSession(life, conn, o)
 	defer sess.shield()
-	if s.permits(o, sess.key) != nil { // SetPolicy came between: it saw no session
+	if sess.rights.Load().grant == nil { // SetPolicy came between: it saw no session
 		sess.kill(errRevoked)
 	}
 	sess.run()
