@@ -57,10 +57,10 @@ func (s *Server) setPolicy(p *Policy, expected *rules) (done bool, err error) {
 	if old.policy.ID() != made.policy.ID() {
 		s.noteRules(old, made)
 	}
-	if s.stopping || old.policy.ID() == made.policy.ID() {
+	if s.stopping && len(s.sessions) == 0 || old.policy.ID() == made.policy.ID() {
 		s.newRightsLocked() // of those that come to the same
 		s.mu.Unlock()
-		return true, nil // or all sessions end anyway
+		return true, nil // or Serve may have returned
 	}
 	s.wg.Add(1) // what kill starts is waited for by Serve
 	defer s.wg.Done()
