@@ -1,7 +1,6 @@
 package switchboard
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -89,10 +88,7 @@ func (s *Server) reread() error { return s.amendPolicy(s.read) }
 func (s *Server) read(source *Policy) (*Policy, error) {
 	next := &Policy{cfg: source.cfg, lines: make(map[shs.PublicKey]*policy.Peer)}
 	f := s.filesBeside(source)
-	err := next.readPeers(PolicyConfig{PeersFile: f.Peers})
-	if errors.Is(err, fs.ErrNotExist) {
-		next.keys, err = source.keys, next.readPeers(PolicyConfig{Peers: bytes.NewReader(nil)})
-	}
+	err := next.readPeers(PolicyConfig{PeersFile: f.Peers, PeersMayMiss: true})
 	if err == nil {
 		err = next.readRevoked(PolicyConfig{RevokedFile: f.Revoked})
 	}

@@ -12,14 +12,20 @@ import (
 // A key that is revoked after a reload came to another list stays out: what is
 // written is the list that is read.
 func TestRevokeFollowsTheList(t *testing.T) {
-	first, second := filepath.Join(t.TempDir(), "authorized_peers"), filepath.Join(t.TempDir(), "list")
 	line := seeded(1).Public().String() + " level=trusted\n"
-	for _, path := range []string{first, second} {
-		must(t, os.WriteFile(path, []byte(line), 0o600))
-	}
+	first, second := filepath.Join(t.TempDir(), "authorized_peers"), filepath.Join(t.TempDir(), "list")
+	must(t, os.WriteFile(first, []byte(line), 0o600))
+	t.Run("missing", func(t *testing.T) { revokeAfterReload(t, first, second) })
+	must(t, os.WriteFile(second, []byte(line), 0o600))
+	t.Run("there", func(t *testing.T) { revokeAfterReload(t, first, second) })
+}
+
+// revokeAfterReload revokes a key when a reload has come from the first list to the
+// second.
+func revokeAfterReload(t *testing.T, first, second string) {
 	list := first
 	read := func() *switchboard.Policy {
-		return mustPolicy(switchboard.PolicyConfig{PeersFile: list, RevokedFile: filepath.Join(filepath.Dir(list), "revoked_peers")})
+		return mustPolicy(switchboard.PolicyConfig{PeersFile: list, PeersMayMiss: true, RevokedFile: filepath.Join(filepath.Dir(list), "revoked_peers")})
 	}
 	var srv *switchboard.Server
 	srv, err := switchboard.New(switchboard.Config{Key: seeded(0), Policy: read(), Peers: &switchboard.PeerFiles{Authorized: first},
@@ -41,7 +47,7 @@ func TestRevokeFollowsTheList(t *testing.T) {
 	if err := login(h, raw, 1); err == nil {
 		t.Error("a revoked key is admitted")
 	}
-	if _, err := os.Stat(filepath.Join(filepath.Dir(second), "revoked_peers")); err != nil {
+	if err := os.Remove(filepath.Join(filepath.Dir(second), "revoked_peers")); err != nil {
 		t.Error(err)
 	}
 }

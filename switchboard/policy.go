@@ -28,6 +28,8 @@ type PolicyConfig struct {
 	// PeersFile is an authorized_peers file: a key and its rights on each line.
 	// It must belong to the caller or root and be writable by nobody else.
 	PeersFile string
+	// PeersMayMiss says that PeersFile may be missing: nobody is listed then.
+	PeersMayMiss bool
 	// Peers is the text of such a file, in place of PeersFile.
 	Peers io.Reader
 	// RevokedFile is a revoked_peers file: the keys on its lines are refused,
@@ -100,8 +102,13 @@ func (p *Policy) readPeers(cfg PolicyConfig) error {
 	if cfg.Peers != nil {
 		return read(cfg.Peers)
 	}
-	p.cfg.File = cfg.PeersFile
-	return readOwned(cfg.PeersFile, read)
+	p.cfg.File = cfg.PeersFile // be it there or not: it is where changes go
+	err := readOwned(cfg.PeersFile, read)
+	if cfg.PeersMayMiss && errors.Is(err, fs.ErrNotExist) {
+		p.keys, p.cfg.Peers = false, nil
+		return nil
+	}
+	return err
 }
 
 func (p *Policy) readRevoked(cfg PolicyConfig) error {

@@ -180,22 +180,18 @@ func (p *plan) loadPolicy(s Settings) error {
 	cfg := switchboard.PolicyConfig{Bundles: s.Levels, Tenants: s.Tenants,
 		Listed: s.Defaults.Listed, ListedAt: s.Defaults.listedAt, Local: s.Defaults.Local, LocalAt: s.Defaults.localAt}
 	if p.peersFile != "" {
-		cfg.RevokedFile = p.revokedFile()
+		cfg.PeersFile, cfg.PeersMayMiss, cfg.RevokedFile = p.peersFile, s.AuthorizedPeers == "", p.revokedFile()
 		fi, err := os.Stat(p.peersFile)
-		switch {
-		case errors.Is(err, fs.ErrNotExist) && s.AuthorizedPeers == "":
-		case err == nil && fi.Mode().IsRegular() && fi.Size() == 0:
+		if err == nil && fi.Mode().IsRegular() && fi.Size() == 0 {
 			// It may be one that is being written, and would lock everybody out.
 			return fmt.Errorf("authorized peers: %s: the file is empty; if nobody is to be listed, a # comment says so", p.peersFile)
-		default: // or NewPolicy says what is wrong with it
-			cfg.PeersFile = p.peersFile
 		}
+		p.listed = !errors.Is(err, fs.ErrNotExist)
 	}
 	var err error
 	if p.policy, err = switchboard.NewPolicy(cfg); err != nil {
 		return fmt.Errorf("authorized peers: %w", err)
 	}
-	p.listed = cfg.PeersFile != ""
 	return nil
 }
 
