@@ -219,7 +219,7 @@ func dropExpired(text []byte, now time.Time) ([]byte, error) {
 	}
 	var over []policy.Change
 	for _, p := range all {
-		if !p.Valid(now) {
+		if !good(p, now) {
 			over = append(over, policy.Change{Action: policy.Remove, Key: p.Key})
 		}
 	}

@@ -74,7 +74,8 @@ func (f Files) ReadRevoked() (map[policy.Key]string, error) {
 	return revoked, named(f.Revoked, err)
 }
 
-// ReadInvites reads the invites, which may be missing: those that are good at now.
+// ReadInvites reads the invites, which may be missing: those that are good at now. One
+// that is bound to a key is good until its redemption is finished.
 func (f Files) ReadInvites(now time.Time) ([]policy.Peer, error) {
 	text, _, err := readIf(f.Invites)
 	if err != nil {
@@ -84,14 +85,17 @@ func (f Files) ReadInvites(now time.Time) ([]policy.Peer, error) {
 	if err != nil {
 		return nil, named(f.Invites, err)
 	}
-	good := all[:0]
+	valid := all[:0]
 	for _, p := range all {
-		if p.Valid(now) {
-			good = append(good, p)
+		if good(p, now) {
+			valid = append(valid, p)
 		}
 	}
-	return good, nil
+	return valid, nil
 }
+
+// good reports whether an invite has not expired before it was bound.
+func good(p policy.Peer, now time.Time) bool { return p.Redeemer != policy.Key{} || p.Valid(now) }
 
 // Edit makes changes in authorized_peers. Its errors are those of policy.Edit, with
 // the name of the file, and what becomes of files. To add a revoked key is ErrRevoked.

@@ -204,6 +204,37 @@ func TestRedeem(t *testing.T) {
 	}
 }
 
+// A redemption that has begun in time is finished, however late that is and whatever
+// happened to the other invites meanwhile.
+func TestRedeemOutlivesInvite(t *testing.T) {
+	begin := func() (f peersfile.Files, late time.Time) {
+		f, now := write(t, "# list\n"), time.Now()
+		must(t, f.AddInvite(t.Context(), now, 5, key(1), "", expires(time.Hour)))
+		bound := strings.TrimSuffix(read(t, f.Invites), "\n") + " peer=" + text(11) + "\n"
+		must(t, os.WriteFile(f.Invites, []byte(bound), 0o600))
+		late = now.Add(2 * time.Hour)
+		must(t, f.AddInvite(t.Context(), late, 5, key(2), "", expires(3*time.Hour)))
+		if err := f.Redeem(t.Context(), late, key(1), key(12)); !errors.Is(err, peersfile.ErrTaken) {
+			t.Errorf("by another key: %v", err)
+		}
+		return f, late
+	}
+	check := func(f peersfile.Files) {
+		t.Helper()
+		if got := read(t, f.Peers); !strings.Contains(got, text(11)) || strings.Contains(read(t, f.Invites), text(1)) {
+			t.Errorf("listed %q, invites %q", got, read(t, f.Invites))
+		}
+	}
+	f, late := begin()
+	if done, err := f.Finish(t.Context(), late); done != 1 || err != nil {
+		t.Errorf("finished %d, %v", done, err)
+	}
+	check(f)
+	f, late = begin()
+	must(t, f.Redeem(t.Context(), late, key(1), key(11)))
+	check(f)
+}
+
 // A key that is revoked puts no other in its place, whoever of the two was first to
 // wait for the files.
 func TestRevokedRotatesNothing(t *testing.T) {
