@@ -9,6 +9,7 @@ type history struct {
 	changes ring[Change]
 	drawn   ring[uint64]
 	floor   uint64 // rev of the last change that left the log; 0: none has
+	fallen  Name   // whose that was
 }
 
 func newHistory(size int) history {
@@ -17,7 +18,7 @@ func newHistory(size int) history {
 
 func (h *history) add(c Change) {
 	if old, full := h.changes.push(c); full {
-		h.floor = old.Rev
+		h.floor, h.fallen = old.Rev, old.Name
 	}
 }
 
@@ -41,6 +42,20 @@ func (r *Registry) Since(rev uint64) ([]Change, bool) {
 		changes = append(changes, h.changes.at(i))
 	}
 	return changes, true
+}
+
+// Changed returns the name that a change was about, of those that Since knows.
+func (r *Registry) Changed(rev uint64) (Name, bool) {
+	h := &r.log
+	if rev == h.floor && rev != 0 {
+		return h.fallen, true
+	}
+	n := h.changes.len()
+	i := sort.Search(n, func(i int) bool { return h.changes.at(i).Rev >= rev })
+	if i == n || h.changes.at(i).Rev != rev {
+		return "", false
+	}
+	return h.changes.at(i).Name, true
 }
 
 // own reports whether rev was drawn here; first is the number of changes up to it.

@@ -90,12 +90,23 @@ func TestSince(t *testing.T) {
 	}
 	check(first, "n0", "n1", "n2", "n3")
 	check(revs[1], "n2", "n3")
+	changed := func(rev uint64, want string) {
+		t.Helper()
+		if n, ok := r.Changed(rev); string(n) != want || ok != (want != "") {
+			t.Errorf("changed at %d: got %q, %v, want %q", rev, n, ok, want)
+		}
+	}
+	changed(0, "")
+	changed(first, "")
+	changed(revs[2], "n2")
 	check(revs[3])
 
 	second, _ := r.Snapshot(start)
 	claimed(t, r, start, 1, "n4")
 	check(second, "n4")
 	check(revs[0], "n1", "n2", "n3", "n4") // n0 has left the log, but all after it is there
+	changed(revs[0], "n0")
+	changed(second, "")
 	if _, ok := r.Since(first); ok {
 		t.Error("since before the log was answered")
 	}

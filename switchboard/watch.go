@@ -109,7 +109,11 @@ type beginning struct {
 func (w *watch) beginLocked(since *uint64) beginning {
 	reg, r := w.sess.srv.registry, w.sess.rights.Load()
 	if since != nil && *since > w.sess.srv.newRev {
-		if changes, ok := reg.Since(*since); ok {
+		hidden := false // the rev of a change that does not exist for the peer is no rev
+		if n, changed := reg.Changed(*since); changed {
+			hidden = !r.sees(n)
+		}
+		if changes, ok := reg.Since(*since); ok && !hidden {
 			rev, _ := reg.Snapshot(time.Now())
 			return beginning{rights: r, rev: rev, changes: changes}
 		}
