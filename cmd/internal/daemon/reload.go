@@ -58,8 +58,9 @@ func (r *reloader) ask(ctx context.Context) error {
 
 var errStopping = errors.New("the server is stopping")
 
-// run reloads whenever a signal comes on hup or the files change, until the
-// server is to stop, or is over.
+// run reloads whenever a signal comes on hup or the files change, until the server
+// is over: while it stops, too, who is out has no channel. The service manager is not
+// told then, to whom it stops.
 func (r *reloader) run(stopping, over context.Context, hup <-chan os.Signal) {
 	defer close(r.gone)
 	keep(r.log, over.Done(), func() { r.serve(stopping, over, hup) })
@@ -71,10 +72,11 @@ func (r *reloader) serve(stopping, over context.Context, hup <-chan os.Signal) {
 	defer watch.close()
 	watch.set(r.plan.files())
 	watch.look() // at what has changed until now
+	stop := stopping.Done()
 	for ; ; watch.set(r.plan.files()) {
 		select {
-		case <-stopping.Done():
-			return
+		case <-stop:
+			stop, r.notify = nil, nil
 		case <-over.Done():
 			return
 		case <-hup:
