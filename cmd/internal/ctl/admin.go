@@ -207,6 +207,9 @@ const channelID = 32
 
 // wholeID finds the channel whose id begins so.
 func wholeID(ctx context.Context, c *client.Client, prefix string) (string, error) {
+	if prefix == "" { // it would be the only one that there is
+		return "", usagef("the CHANNEL is empty")
+	}
 	if len(prefix) >= channelID {
 		return prefix, nil
 	}
