@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -15,6 +16,7 @@ import (
 	"github.com/cad2f06c/switchboard/client"
 	"github.com/cad2f06c/switchboard/cmd/internal/term"
 	"github.com/cad2f06c/switchboard/internal/paths"
+	"github.com/cad2f06c/switchboard/internal/peersfile"
 	"github.com/cad2f06c/switchboard/shs"
 )
 
@@ -87,11 +89,14 @@ func (d *doctor) files() {
 	}
 	key, err := d.a.serverKeyPath()
 	if err == nil {
-		d.file("server's key", key, 0o077, true)
+		d.file("server's key", key, 0o077, secretFile)
 		d.dir("its directory", filepath.Dir(key), 0o022)
 	}
-	d.file("authorized_peers", set.Authorized, 0o022, false)
-	d.file("configuration", set.Config, 0o022, false)
+	d.file("authorized_peers", set.Authorized, 0o022, ownFile)
+	if set.Authorized != "" {
+		d.file("revoked_peers", peersfile.Beside(set.Authorized).Revoked, 0o022, ownFile)
+	}
+	d.file("configuration", set.Config, 0o022, linkedFile)
 	d.addressText = d.a.address
 	if d.addressText == "" {
 		d.addressText = os.Getenv("SWITCHBOARD_ADDRESS")
@@ -99,30 +104,47 @@ func (d *doctor) files() {
 	if d.addressText != "" {
 		return
 	}
-	d.file("address file", set.Address, 0o022, false)
+	d.file("address file", set.Address, 0o022, linkedFile)
 	if set.Socket != "" {
 		d.dir("socket's directory", filepath.Dir(set.Socket), 0o022)
+	}
+	if fi, err := os.Stat(set.Address); err != nil || !fi.Mode().IsRegular() {
+		return
 	}
 	if text, err := os.ReadFile(set.Address); err == nil {
 		d.addressText = strings.TrimSpace(string(text))
 	}
 }
 
+// care is how a file is read that doctor looks at.
+type care int
+
+const (
+	linkedFile care = iota // through a symbolic link, too
+	ownFile                // not through one
+	secretFile             // nor by another user than the server's
+)
+
 // file looks at a plain file: on its descriptor, so that it is the one that is read.
-func (d *doctor) file(what, path string, mayNot fs.FileMode, secret bool) {
+func (d *doctor) file(what, path string, mayNot fs.FileMode, c care) {
 	if path == "" {
 		return
 	}
 	fi, err := os.Lstat(path)
-	if err == nil && fi.Mode()&fs.ModeSymlink != 0 {
+	switch {
+	case err != nil || fi.Mode()&fs.ModeSymlink == 0:
+	case c == linkedFile:
 		d.warn(what, path+" is a symbolic link; whoever may change it chooses the file")
+	default:
+		d.fail(what, path+" is a symbolic link, which is refused; put the file itself there")
+		return
 	}
-	f, err := os.Open(path)
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a pipe may have no writer
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		d.ok(what, path+" is not there; it need not be")
 		return
-	case errors.Is(err, fs.ErrPermission) && secret:
+	case errors.Is(err, fs.ErrPermission) && c == secretFile:
 		d.ok(what, path+" cannot be read by this user")
 		return
 	case err != nil:
