@@ -8,6 +8,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/cad2f06c/switchboard/internal/sock"
 	"github.com/cad2f06c/switchboard/shs"
 )
 
@@ -34,7 +35,7 @@ const (
 	keepIdle    = 15 * time.Second // of silence on a TCP link, then it is probed
 	keepEvery   = 5 * time.Second
 	keepCount   = 2
-	userTimeout = 10 * time.Second // for bytes on a TCP link that are not acknowledged
+	linkTimeout = 10 * time.Second // for bytes on a TCP link that are not acknowledged
 )
 
 var (
@@ -106,16 +107,14 @@ func (a *Attempt) config(kind Kind) *shs.Config {
 func failed(what string, err error) error { return fmt.Errorf("channel: %s: %w", what, err) }
 
 // tune makes the kernel notice that the other end of a TCP link is gone without
-// a word: after 10 s with bytes under way, after 25 s without. One that answers
-// and does not read may take its time. A connection that refuses an option still
-// works. Package net has set TCP_NODELAY.
+// a word: after 10 s with bytes under way, 15 s if they wait for its window, after
+// 25 s without any. One that answers and does not read may take its time. A
+// connection that refuses an option still works. Package net has set TCP_NODELAY.
 func tune(conn net.Conn) {
 	tcp, ok := conn.(*net.TCPConn)
 	if !ok {
 		return
 	}
 	_ = tcp.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true, Idle: keepIdle, Interval: keepEvery, Count: keepCount})
-	if rc, err := tcp.SyscallConn(); err == nil {
-		attend(rc, userTimeout)
-	}
+	sock.Attend(tcp, linkTimeout)
 }

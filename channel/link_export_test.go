@@ -7,9 +7,6 @@ func (a *Attempt) ListenFor(kinds []Kind, o ListenOptions, life time.Duration) (
 	return a.listen(kinds, o, life)
 }
 
-// Attend watches over the bytes of a TCP link.
-var Attend = attend
-
 // What a test tells apart.
 var (
 	ErrLinkPath    = errPath
