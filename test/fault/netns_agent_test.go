@@ -58,6 +58,7 @@ type (
 		Address string
 		Seed    [32]byte
 		Every   time.Duration // between two pieces of a flow
+		Single  bool          // each lane is a connection
 	}
 	// OpenArgs say whom to call.
 	OpenArgs struct {
@@ -74,6 +75,11 @@ type (
 		At                time.Time // of the first error
 		Tries             []string  // what the caller was told of attempts
 	}
+	// PauseArgs say which end is to read no more, or again.
+	PauseArgs struct {
+		ID string
+		On bool
+	}
 	// None is no argument.
 	None struct{}
 )
@@ -86,7 +92,7 @@ func (a *Agent) Enter(args EnterArgs, _ *None) (err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), slow*20*time.Second)
 	defer cancel()
 	a.every = args.Every
-	a.c, err = client.Dial(ctx, client.Config{Address: args.Address, Key: shs.NewPrivateKey(args.Seed)})
+	a.c, err = client.Dial(ctx, client.Config{Address: args.Address, Key: shs.NewPrivateKey(args.Seed), SingleLane: args.Single})
 	return err
 }
 
@@ -144,6 +150,7 @@ type agentEnd struct {
 	finish         chan struct{}
 	once           sync.Once
 	sent, received atomic.Int64
+	reading        sync.Mutex // held by who reads, or keeps it from that
 
 	mu   sync.Mutex
 	s    EndState
@@ -192,7 +199,9 @@ func (e *agentEnd) write(f flow, every time.Duration) error {
 func (e *agentEnd) read(f flow) error {
 	buf := make([]byte, 32<<10)
 	for {
+		e.reading.Lock()
 		n, err := e.conn.Read(buf)
+		e.reading.Unlock()
 		if !f.check(buf[:n], e.received.Load()) {
 			return errAltered
 		}
@@ -248,6 +257,22 @@ func (a *Agent) Finish(id string, _ *None) error {
 		return fmt.Errorf("no channel %s", id)
 	}
 	e.once.Do(func() { close(e.finish) })
+	return nil
+}
+
+// Pause keeps an end from reading, or lets it go on.
+func (a *Agent) Pause(args PauseArgs, _ *None) error {
+	a.mu.Lock()
+	e := a.ends[args.ID]
+	a.mu.Unlock()
+	switch {
+	case e == nil:
+		return fmt.Errorf("no channel %s", args.ID)
+	case args.On:
+		e.reading.Lock()
+	default:
+		e.reading.Unlock()
+	}
 	return nil
 }
 

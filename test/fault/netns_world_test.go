@@ -35,6 +35,7 @@ type world struct {
 	seeds [4][32]byte   // of the keys of agents
 	n     int           // agents so far
 	pace  time.Duration // of their flows
+	lanes bool          // their lanes are connections
 }
 
 // worlds numbers the namespaces of this process.
@@ -185,7 +186,7 @@ func (w *world) agent(ns string) *agent {
 	if ns == w.b {
 		address = w.d.tcp()
 	}
-	a.call("Enter", EnterArgs{Address: address, Seed: w.seeds[w.n], Every: w.pace}, &None{})
+	a.call("Enter", EnterArgs{Address: address, Seed: w.seeds[w.n], Every: w.pace, Single: w.lanes}, &None{})
 	w.n++
 	return a
 }
