@@ -306,6 +306,7 @@ func (r *resumer) ended(ours bool) {
 		r.c.outOver()
 	} else {
 		r.c.inOver()
+		r.readable.Broadcast()
 	}
 }
 
