@@ -132,6 +132,14 @@ func (c *resumeCore) take(p *resumePath, f frame, body []byte) (reset bool, err 
 	return false, err
 }
 
+// comes notes that DATA is on its way over a path, slowly: the other end, which
+// waits for an ACK, is told where we are.
+func (c *resumeCore) comes(p *resumePath) {
+	if !p.mute {
+		c.reply, c.in.owe = p, oweNow
+	}
+}
+
 // due reports whether next would return something.
 func (c *resumeCore) due(p *resumePath) bool {
 	if p.mute || p.bye {

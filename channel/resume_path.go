@@ -26,7 +26,7 @@ type resumeLane struct {
 	speaks  bool      // a goroutine writes
 	hears   bool      // a goroutine reads
 	gone    bool      // dead, or let go
-	heard   bool      // a frame has come since the last look
+	heard   bool      // a frame, or a piece of one, has come since the last look
 	quiet   time.Time // when one had come, or the wait began
 	waiting bool      // at the last look
 	probed  bool      // since then
@@ -203,10 +203,33 @@ func (r *resumer) readFrames(p *resumeLane) error {
 func (r *resumer) readBody(p *resumeLane, f frame) error {
 	buf := frames.Get().(*frameBuf)
 	defer frames.Put(buf)
-	if _, err := io.ReadFull(p.lane, buf[:f.n]); err != nil {
-		return err
+	told := time.Now()
+	for rest := buf[:f.n]; len(rest) > 0; {
+		n, err := p.lane.Read(rest)
+		switch rest = rest[n:]; {
+		case len(rest) == 0: // whatever the next Read will say
+		case err == io.EOF:
+			return io.ErrUnexpectedEOF
+		case err != nil:
+			return err
+		case time.Since(told) >= probeAfter:
+			told = time.Now()
+			r.comes(p)
+		}
 	}
 	return r.take(p, f, buf[:f.n])
+}
+
+// comes notes that a frame which takes its time is still coming.
+func (r *resumer) comes(p *resumeLane) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.err != nil || r.done || p.gone {
+		return
+	}
+	p.heard = true
+	r.c.comes(&p.resumePath)
+	r.wakeLocked()
 }
 
 // take gives the core a frame.
