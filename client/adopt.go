@@ -106,7 +106,7 @@ func (c *Client) leaseOver() {
 // anybody else's. What the server has no time for it is asked again, while the lease
 // runs on.
 func (c *Client) adoptAll(s *session) {
-	left := s.adoptEnds(c.movedEnds())
+	left := s.adoptEnds(append(c.movedEnds(), c.untoldEnds()...))
 	if len(left) == 0 {
 		c.renewLease(s)
 		return
@@ -151,6 +151,7 @@ func (s *session) adoptThese(ctx context.Context, ends []*end) bool {
 		return false
 	}
 	for _, e := range ends {
+		s.c.forgetUntold(e)
 		if slices.Contains(res.Drop, e.id.String()) {
 			s.log.Info("direct channel dropped by the server", "channel", e.id)
 			e.setReason(string(control.NotAllowed))

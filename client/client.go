@@ -42,6 +42,7 @@ type Client struct {
 	mu        sync.Mutex
 	session   *session      // nil in a gap
 	coming    *session      // in a gap: the next one, while the names are claimed in it
+	untold    []*end        // ends of moved channels that were over while there was no session
 	changed   chan struct{} // closed and replaced when session or err changes
 	err       error         // sticky: why no session will come any more
 	cause     error         // what Err returns

@@ -299,49 +299,6 @@ func (e *end) Link() channel.Kind {
 	return e.kind
 }
 
-// closed tells the server, once, that an end of a moved channel is over.
-func (e *end) closed() {
-	e.told.Do(func() {
-		c := e.s.c
-		c.mu.Lock()
-		s := c.session
-		if s == nil {
-			s = c.coming // it may have adopted the channel already
-		}
-		c.mu.Unlock()
-		if s != nil { // else the server forgets what nobody adopts
-			e.tellClosed(s)
-		}
-	})
-}
-
-// tellClosed tells the server over a session that an end is over.
-func (e *end) tellClosed(s *session) {
-	_, sent, received := e.path.Stage()
-	e.mu.Lock()
-	args := control.ChannelClosedArgs{Channel: e.id.String(), Sent: sent, Received: received}
-	if e.reason != nil {
-		args.Reason = string(e.reason.Code)
-	}
-	announced := e.announced
-	e.mu.Unlock()
-	c := s.c
-	c.errands.add(1)
-	if !s.spawn(func() {
-		defer c.errands.add(-1)
-		if announced != nil { // else the server may not know that the channel has moved
-			<-announced
-		}
-		ctx, cancel := context.WithTimeout(s.ctx, answerTimeout)
-		defer cancel()
-		if err := s.call(ctx, control.MethodChannelClosed, args, nil); err != nil {
-			s.log.Debug("the server was not told of a channel's end", "channel", e.id, "err", err)
-		}
-	}) {
-		c.errands.add(-1)
-	}
-}
-
 // require keeps the channel off its lane.
 func (e *end) require() {
 	e.mu.Lock()
