@@ -299,8 +299,7 @@ func (s *session) comeFor(args []json.RawMessage) (control.OfferResult, error) {
 	come := func() {
 		defer forget()
 		if err := s.accept(ctx, &o, l); err != nil {
-			l.unreserve()
-			s.log.Warn("offer not taken up", "channel", o.info.ID, "name", o.info.Name, "err", err)
+			s.notTaken(&o, l, err)
 		}
 	}
 	if !s.spawn(come) {
@@ -311,7 +310,14 @@ func (s *session) comeFor(args []json.RawMessage) (control.OfferResult, error) {
 	return control.OfferResult{Sealed: o.sealed}, nil
 }
 
-// accept opens a lane, binds it to an offered channel and delivers that.
+// notTaken gives back the place of an offer that has come to nothing.
+func (s *session) notTaken(o *offer, l *Listener, err error) {
+	l.unreserve()
+	s.log.Warn("offer not taken up", "channel", o.info.ID, "name", o.info.Name, "err", err)
+}
+
+// accept opens a lane, binds it to an offered channel and delivers that: a sealed one
+// when it is sealed, for which the session's end does not wait.
 func (s *session) accept(ctx context.Context, o *offer, l *Listener) error {
 	lane, err := s.openLane(ctx)
 	if err != nil {
@@ -320,8 +326,17 @@ func (s *session) accept(ctx context.Context, o *offer, l *Listener) error {
 	e := s.adopt(lane, &o.info)
 	var res control.AcceptResult
 	err = ask(ctx, lane, acceptTimeout, control.MethodAccept, &control.AcceptArgs{Channel: o.info.ID.String(), Token: o.token}, &res)
-	if err == nil {
+	switch {
+	case err != nil:
+	case !o.sealed:
 		err = s.ready(e, o, l, nil)
+	case !s.c.spawn(func() {
+		if err := s.ready(e, o, l, nil); err != nil {
+			e.Abort()
+			s.notTaken(o, l, err)
+		}
+	}):
+		err = errClosed
 	}
 	if err != nil {
 		e.Abort()
