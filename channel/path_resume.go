@@ -12,6 +12,7 @@ import (
 type Resume struct {
 	Window int    // bytes held for each direction, at most: MinWindow to MaxWindow
 	Lost   func() // told, on any goroutine, each time that no link is left; must not wait. Nil: nobody is told
+	Over   func() // told once, likewise, when AddLink is of no use any more
 	NoLane bool   // the channel never goes back to the lane
 }
 
@@ -46,6 +47,7 @@ func (p *Path) resumableLocked(link Lane, with Resume) Lane {
 		return link
 	}
 	s.r = newResumer(with.Window, p.spawn, with.Lost)
+	s.r.told = with.Over
 	s.path = s.r.path(link, true)
 	s.r.early = s.path
 	return s.r
@@ -133,12 +135,17 @@ func (p *Path) AddLink(link Lane) bool {
 	return true
 }
 
-// Resumable reports whether AddLink has any use.
+// Resumable reports whether AddLink has any use: also behind a Close, until the
+// other end has all that was written before it.
 func (p *Path) Resumable() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.err == nil && !p.shut.Load() && p.resumes.joined && p.resumes.r.open()
+	return p.err == nil && p.resumes.joined && p.resumes.r.open()
 }
+
+// Delivering reports whether a channel that has moved resumably has something, be it
+// its end, that the other end has not acknowledged.
+func (p *Path) Delivering() bool { return p.Resumable() && p.resumes.r.owes() }
 
 // Parked reports whether the channel keeps its lane.
 func (p *Path) Parked() bool {

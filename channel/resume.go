@@ -37,6 +37,7 @@ var (
 type resumer struct {
 	spawn func(func()) // runs what serves a path
 	lost  func()       // told, on any goroutine, that the last link has died; or nil
+	told  func()       // likewise, once, that it is broken or done
 
 	// guarded by mu
 	mu       sync.Mutex
@@ -289,8 +290,11 @@ func (r *resumer) finishLocked() {
 	r.stopLocked()
 }
 
-// stopLocked stops the timers.
+// stopLocked stops the timers, when it is broken or done.
 func (r *resumer) stopLocked() {
+	if r.told != nil {
+		time.AfterFunc(0, r.told) // not under mu
+	}
 	for _, t := range []*time.Timer{r.ticker, r.acker} {
 		if t != nil {
 			t.Stop()

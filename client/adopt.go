@@ -37,11 +37,11 @@ func (e *end) movedTo() channel.Kind {
 	return e.kind
 }
 
-// moved reports whether the end is on a link, and not over.
+// moved reports whether the end is on a link, and not over, or not all of it has come.
 func (e *end) moved() bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.kind != "" && !(e.readOver && e.writeOver)
+	return e.kind != "" && !(e.readOver && e.writeOver && !e.path.Delivering())
 }
 
 // answer notes the session that answers for an end that has moved.

@@ -8,8 +8,15 @@ import (
 )
 
 // closed tells the server, once, that an end of a moved channel is over: without a
-// session, over the next one.
+// session, over the next one. While something of it may need another link it is not
+// over; then delivered comes.
 func (e *end) closed() {
+	e.mu.Lock()
+	e.ending = true
+	e.mu.Unlock()
+	if e.path.Delivering() {
+		return
+	}
 	e.told.Do(func() {
 		c := e.s.c
 		c.mu.Lock()

@@ -49,6 +49,8 @@ type end struct {
 	readOver  bool
 	writeOver bool
 	forgotten bool
+	closing   bool            // closed, and to be forgotten when all has come
+	ending    bool            // over, of which the server is told when all has come
 	released  bool            // the session is not held any more
 	kind      channel.Kind    // of the link that it has moved to
 	survive   bool            // it may do without a control session
@@ -100,10 +102,34 @@ func (e *end) CloseWrite() error {
 	return err
 }
 
-// Close ends the channel in order.
+// Close ends the channel in order. One that has moved resumably stays in the books
+// until the other end has what was written: it may need another link for that.
 func (e *end) Close() error {
-	e.forget()
-	return e.Lane.Close()
+	if e.path == nil || !e.path.Resumable() {
+		e.forget()
+		return e.Lane.Close()
+	}
+	e.mu.Lock()
+	e.closing = true
+	e.mu.Unlock()
+	err := e.Lane.Close()
+	if !e.path.Delivering() {
+		e.forget()
+	}
+	return err
+}
+
+// delivered is told that a channel which has moved resumably needs no link any more.
+func (e *end) delivered() {
+	e.mu.Lock()
+	ending, closing := e.ending, e.closing
+	e.mu.Unlock()
+	if ending {
+		e.closed()
+	}
+	if closing {
+		e.forget()
+	}
 }
 
 // Abort resets the channel.

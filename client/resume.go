@@ -58,7 +58,7 @@ func (e *end) move(ctx context.Context, link *shs.Conn, kind channel.Kind) error
 		}
 		return nil
 	}
-	with := channel.Resume{Window: int(w), NoLane: noLane}
+	with := channel.Resume{Window: int(w), NoLane: noLane, Over: e.delivered}
 	if e.caller {
 		r := &relinker{e: e}
 		with.Lost = r.lost
