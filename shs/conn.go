@@ -31,11 +31,12 @@ type Conn struct {
 	out    *writer
 	shaken atomic.Bool
 
+	closed atomic.Bool // by Close or Abort, under mu: readers and writers get net.ErrClosed
+
 	mu            sync.Mutex
-	closed        bool      // by Close or Abort: readers and writers get net.ErrClosed
-	cause         error     // why we cut the connection under the handshake
-	readDeadline  time.Time // as the caller set them last
-	writeDeadline time.Time
+	cause         error    // why we cut the connection under the handshake
+	readDeadline  deadline // as the caller set them last
+	writeDeadline deadline
 
 	broken atomic.Pointer[string] // a panic at a timer, and its stack
 }
@@ -104,7 +105,7 @@ func (c *Conn) Read(p []byte) (int, error) {
 	if err := c.ready(); err != nil {
 		return 0, err
 	}
-	c.in.lock <- struct{}{}
+	c.in.lock()
 	defer c.unlockRead()
 	if err := c.expired(&c.readDeadline); err != nil {
 		return 0, err
@@ -124,7 +125,7 @@ func (c *Conn) Next() (p []byte, more bool, err error) {
 	if err := c.ready(); err != nil {
 		return nil, false, err
 	}
-	c.in.lock <- struct{}{}
+	c.in.lock()
 	defer c.unlockRead()
 	if err := c.expired(&c.readDeadline); err != nil {
 		return nil, false, err
@@ -141,7 +142,7 @@ func (c *Conn) Peek(n int) ([]byte, error) {
 	if err := c.ready(); err != nil {
 		return nil, err
 	}
-	c.in.lock <- struct{}{}
+	c.in.lock()
 	defer c.unlockRead()
 	if err := c.expired(&c.readDeadline); err != nil {
 		return nil, err
@@ -166,8 +167,8 @@ func (c *Conn) WriteBuffers(bufs ...[]byte) (int, error) {
 	if err := c.ready(); err != nil {
 		return 0, err
 	}
-	c.out.lock <- struct{}{}
-	defer func() { <-c.out.lock }()
+	c.out.lock()
+	defer c.out.unlock()
 	if err := c.expired(&c.writeDeadline); err != nil {
 		return 0, err
 	}
@@ -186,9 +187,9 @@ func (c *Conn) TryWrite(p []byte) (left bool, err error) {
 	if err := c.ready(); err != nil {
 		return false, err
 	}
-	c.out.lock <- struct{}{}
-	defer func() { <-c.out.lock }()
-	if c.isClosed() {
+	c.out.lock()
+	defer c.out.unlock()
+	if c.closed.Load() {
 		return false, net.ErrClosed
 	}
 	err = c.out.try(p)
@@ -201,8 +202,8 @@ func (c *Conn) Flush() error {
 	if err := c.ready(); err != nil {
 		return err
 	}
-	c.out.lock <- struct{}{}
-	defer func() { <-c.out.lock }()
+	c.out.lock()
+	defer c.out.unlock()
 	if err := c.expired(&c.writeDeadline); err != nil {
 		return err
 	}
@@ -216,8 +217,8 @@ func (c *Conn) CloseWrite() error {
 	if err := c.ready(); err != nil {
 		return err
 	}
-	c.out.lock <- struct{}{}
-	defer func() { <-c.out.lock }()
+	c.out.lock()
+	defer c.out.unlock()
 	if err := c.expired(&c.writeDeadline); err != nil {
 		return err
 	}
@@ -238,20 +239,19 @@ func (c *Conn) Close() error {
 	timer := time.AfterFunc(closeTimeout, func() { c.late(func() { c.raw.Close() }) })
 	defer timer.Stop()
 	c.mu.Lock()
-	if c.closed {
+	if c.closed.Swap(true) {
 		c.mu.Unlock()
 		return nil
 	}
-	c.closed = true
 	now := time.Now()
 	c.raw.SetReadDeadline(now) // wakes readers at once
 	c.raw.SetWriteDeadline(now.Add(closeTimeout))
 	c.mu.Unlock()
 
-	c.out.lock <- struct{}{} // a Write in progress ends by the deadline
-	c.out.end()              // whether the peer still listens is its business
+	c.out.lock() // a Write in progress ends by the deadline
+	c.out.end()  // whether the peer still listens is its business
 	c.out.fail(net.ErrClosed)
-	<-c.out.lock
+	c.out.unlock()
 	err := c.raw.Close()
 	c.forgetRead()
 	c.rethrow()
@@ -265,8 +265,7 @@ func (c *Conn) Close() error {
 // io.ErrUnexpectedEOF. Otherwise it is as Close.
 func (c *Conn) Abort() error {
 	c.mu.Lock()
-	closed := c.closed
-	c.closed = true
+	closed := c.closed.Swap(true)
 	if c.cause == nil {
 		c.cause = net.ErrClosed
 	}
@@ -277,11 +276,9 @@ func (c *Conn) Abort() error {
 	}
 	if c.shaken.Load() {
 		c.forgetRead()
-		select {
-		case c.out.lock <- struct{}{}:
+		if c.out.tryLock() { // else the Write in progress fails by itself
 			c.out.fail(net.ErrClosed)
-			<-c.out.lock
-		default: // the Write in progress fails by itself
+			c.out.unlock()
 		}
 	}
 	return err
@@ -289,20 +286,18 @@ func (c *Conn) Abort() error {
 
 // forgetRead wipes the reading half; a Read in progress does it on its way out.
 func (c *Conn) forgetRead() {
-	select {
-	case c.in.lock <- struct{}{}:
+	if c.in.tryLock() {
 		c.in.close()
-		<-c.in.lock
-	default:
+		c.in.unlock()
 	}
 }
 
 // unlockRead gives the reading half back, wiped if the Conn was closed under it.
 func (c *Conn) unlockRead() {
-	if c.isClosed() {
-		c.in.close()
+	c.in.unlock()
+	if c.closed.Load() {
+		c.forgetRead()
 	}
-	<-c.in.lock
 }
 
 // SetDeadline sets the deadlines of Read and Write. The zero time is none.
@@ -318,14 +313,15 @@ func (c *Conn) SetWriteDeadline(t time.Time) error { return c.setDeadlines(t, &c
 
 // setDeadlines remembers and sets them in one step, so that Close, which sets
 // its own, is not overtaken. Setting a deadline does not block.
-func (c *Conn) setDeadlines(t time.Time, which ...*time.Time) error {
+func (c *Conn) setDeadlines(t time.Time, which ...*deadline) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.closed {
+	if c.closed.Load() {
 		return net.ErrClosed
 	}
 	for _, d := range which {
-		*d = t
+		d.at = t
+		d.set.Store(!t.IsZero())
 		set := c.raw.SetReadDeadline
 		if d == &c.writeDeadline {
 			set = c.raw.SetWriteDeadline
@@ -337,29 +333,32 @@ func (c *Conn) setDeadlines(t time.Time, which ...*time.Time) error {
 	return nil
 }
 
+// deadline is that of one direction. Who finds it not set need not lock for it.
+type deadline struct {
+	set atomic.Bool
+	at  time.Time // guarded by mu
+}
+
 // expired returns what a call that begins now must return: net.ErrClosed after
 // our own close, a timeout if its deadline has passed.
-func (c *Conn) expired(deadline *time.Time) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.closed {
+func (c *Conn) expired(d *deadline) error {
+	if c.closed.Load() {
 		return net.ErrClosed
 	}
-	if !deadline.IsZero() && !time.Now().Before(*deadline) {
+	if !d.set.Load() {
+		return nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !d.at.IsZero() && !time.Now().Before(d.at) {
 		return os.ErrDeadlineExceeded
 	}
 	return nil
 }
 
-func (c *Conn) isClosed() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.closed
-}
-
 // ended is err, or net.ErrClosed if our own close is what caused it.
 func (c *Conn) ended(err error) error {
-	if err != nil && c.isClosed() {
+	if err != nil && c.closed.Load() {
 		return net.ErrClosed
 	}
 	return err

@@ -33,7 +33,7 @@ func (c *Conn) TakeFiles(take func(*os.File)) bool {
 	if !c.PassesFiles() {
 		return false
 	}
-	c.in.lock <- struct{}{}
+	c.in.lock()
 	defer c.unlockRead()
 	c.in.take, c.in.control = take, make([]byte, controlSize)
 	return true
@@ -51,8 +51,8 @@ func (c *Conn) WriteFile(f *os.File, p []byte) error {
 	if !c.PassesFiles() || len(p) == 0 || len(p) > maxChunk {
 		return errors.ErrUnsupported
 	}
-	c.out.lock <- struct{}{}
-	defer func() { <-c.out.lock }()
+	c.out.lock()
+	defer c.out.unlock()
 	if err := c.expired(&c.writeDeadline); err != nil {
 		return err
 	}

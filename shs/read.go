@@ -26,13 +26,13 @@ type decoder interface {
 	wipe()
 }
 
-// reader is the receiving half of a Conn. Whoever holds lock owns the rest.
+// reader is the receiving half of a Conn. Whoever has the lock owns the rest.
 //
 // A socket is asked whether anything is there before it gets a buffer, so one
 // that waits has none, or a small one for half a box. Any other connection waits
 // with a small one.
 type reader struct {
-	lock chan struct{} // 1 slot: a lock that may be held over I/O
+	ioLock
 
 	conn  net.Conn
 	dec   decoder
@@ -66,7 +66,7 @@ type reader struct {
 }
 
 func newReader(conn net.Conn, dec decoder) *reader {
-	r := &reader{lock: make(chan struct{}, 1), conn: conn, dec: dec, monitor: newMonitor(), raw: rawConn(conn)}
+	r := &reader{ioLock: newIOLock(), conn: conn, dec: dec, monitor: newMonitor(), raw: rawConn(conn)}
 	if r.raw != nil {
 		r.recv = r.recvRaw
 		r.scattered = r.recvScattered

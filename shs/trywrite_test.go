@@ -41,11 +41,11 @@ func readNext(t *testing.T, c *Conn) []byte {
 		got = append(got, p...)
 		clear(p) // ours until the next call
 		if more {
-			c.in.lock <- struct{}{}
+			c.in.lock()
 			if !c.in.look() && c.in.err == nil {
 				t.Error("Next says that there is more")
 			}
-			<-c.in.lock
+			c.in.unlock()
 		}
 	}
 }

@@ -29,13 +29,13 @@ type directEncoder interface {
 	appendHeader(dst []byte, n int) []byte
 }
 
-// writer is the sending half of a Conn. Whoever holds lock owns the rest.
+// writer is the sending half of a Conn. Whoever has the lock owns the rest.
 //
 // A box that is sealed has used up its nonce: it must reach the peer, or the
 // direction is over. So what a deadline leaves unsent stays in out, and goes
 // before anything else.
 type writer struct {
-	lock chan struct{} // 1 slot: a lock that may be held over I/O
+	ioLock
 
 	conn   net.Conn
 	enc    encoder
@@ -54,7 +54,7 @@ type writer struct {
 }
 
 func newWriter(conn net.Conn, enc encoder) *writer {
-	w := &writer{lock: make(chan struct{}, 1), conn: conn, enc: enc, monitor: newMonitor(), raw: rawConn(conn)}
+	w := &writer{ioLock: newIOLock(), conn: conn, enc: enc, monitor: newMonitor(), raw: rawConn(conn)}
 	if w.raw != nil {
 		w.send = w.sendRaw
 		w.direct, _ = enc.(directEncoder)
