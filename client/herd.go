@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/cad2f06c/switchboard/internal/alarm"
 	"github.com/cad2f06c/switchboard/internal/control"
 )
 
@@ -41,7 +42,20 @@ func (c *Client) learn(server *control.ServerInfo) {
 
 // watchCrowd asks the server now and then over how long its crowd is to spread.
 func (s *session) watchCrowd() {
-	for pause := firstLook; sleep(s.ctx, pause); pause = min(2*pause, longestLook) {
+	due := make(chan struct{}, 1)
+	afterFunc := s.alarms.For(s.conn.NetConn())
+	if afterFunc == nil {
+		afterFunc = func(d time.Duration, f func()) alarm.Timer { return time.AfterFunc(d, f) }
+	}
+	timer := afterFunc(firstLook, func() { due <- struct{}{} })
+	defer timer.Stop()
+	for pause := firstLook; ; timer.Reset(pause) {
+		select {
+		case <-due:
+		case <-s.ctx.Done():
+			return
+		}
+		pause = min(2*pause, longestLook)
 		var me control.WhoAmI
 		if err := s.call(s.ctx, control.MethodWhoAmI, nil, &me); err == nil {
 			s.c.spread.Store(int64(me.Server.Spread()))

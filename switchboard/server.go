@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/cad2f06c/switchboard/channel"
+	"github.com/cad2f06c/switchboard/internal/alarm"
 	"github.com/cad2f06c/switchboard/internal/memory"
 	"github.com/cad2f06c/switchboard/internal/peercred"
 	"github.com/cad2f06c/switchboard/internal/policy"
@@ -37,6 +38,7 @@ type Server struct {
 
 	served  atomic.Bool
 	reserve reserve
+	alarms  alarm.Clock    // of sessions
 	wg      sync.WaitGroup // connections, and what outlives a lane's goroutine
 
 	ports []uint16 // TCP ports that it listens on; guarded by mu
@@ -148,6 +150,7 @@ func (s *Server) Serve(ctx context.Context, lns ...net.Listener) error {
 	loops.Wait()
 	s.reserve.letGo()
 	s.drain(life)
+	s.alarms.Close()
 	if ctx.Err() != nil {
 		return nil
 	}

@@ -250,6 +250,7 @@ func (s *session) serveMux() error {
 		Window:       uint32(l.Window),
 		KeepAlive:    l.KeepAlive,
 		DeadAfter:    l.DeadAfter,
+		AfterFunc:    s.srv.alarms.For(s.conn.NetConn()),
 		WriteTimeout: l.WriteTimeout,
 		Pace:         s.srv.pace(s.key),
 		Handle:       s.startLane,

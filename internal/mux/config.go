@@ -42,6 +42,10 @@ type Config struct {
 	// more as long. Default 45 s; negative: never.
 	DeadAfter time.Duration
 
+	// AfterFunc makes the timers of keepalive and silence, which are always pending.
+	// Their functions do not wait. Default: time.AfterFunc.
+	AfterFunc func(time.Duration, func()) Timer
+
 	// WriteTimeout is how long the peer may take for one write of at most 129
 	// KiB before the session ends with ErrStalled. Default 10 s.
 	WriteTimeout time.Duration
@@ -71,6 +75,12 @@ type Config struct {
 	Log *slog.Logger
 }
 
+// Timer is what Config.AfterFunc makes: a *time.Timer, or what is like one.
+type Timer = interface {
+	Reset(d time.Duration) bool
+	Stop() bool
+}
+
 const (
 	maxWindow  = 1 << 20
 	defaultMax = 64 << 20 // of a Budget
@@ -89,6 +99,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Pace == nil {
 		c.Pace = new(Pace)
+	}
+	if c.AfterFunc == nil {
+		c.AfterFunc = func(d time.Duration, f func()) Timer { return time.AfterFunc(d, f) }
 	}
 	if c.Excess == nil {
 		c.Excess = new(Excess)

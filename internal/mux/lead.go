@@ -142,7 +142,7 @@ func (s *Session) leadLocked(st *Stream) bool {
 			l.err = err
 		case l.kicked:
 			l.kicked = false
-			s.setDeadAt(s.heard) // an error comes again
+			s.setDeadAtLocked(s.heard) // an error comes again
 		case more, waits && (l.last == st.id || !l.hot()):
 			continue
 		case l.hot() && s.state == live:

@@ -391,19 +391,6 @@ func TestPipeWithoutHalfClose(t *testing.T) {
 	})
 }
 
-// dozing is a connection whose first read deadline fires late, as that of a process
-// that was stopped does.
-type dozing struct {
-	net.Conn
-	late time.Duration
-}
-
-func (c *dozing) SetReadDeadline(t time.Time) error {
-	t = t.Add(c.late)
-	c.late = 0
-	return c.Conn.SetReadDeadline(t)
-}
-
 // Who slept does not hold the silence meanwhile against its peer, but a silence
 // as long behind it.
 func TestAsleep(t *testing.T) {
@@ -414,7 +401,9 @@ func TestAsleep(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			x, y := testnet.Pipe()
-			s := mux.Client(&dozing{x, late}, mux.Config{KeepAlive: -1})
+			// The timer of a process that was stopped is late.
+			doze := func(d time.Duration, f func()) mux.Timer { return time.AfterFunc(d+late, f) }
+			s := mux.Client(x, mux.Config{KeepAlive: -1, AfterFunc: doze})
 			began := time.Now()
 			<-s.Done()
 			if took := time.Since(began); took != want || s.Err() != mux.ErrDead {

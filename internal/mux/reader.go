@@ -17,7 +17,7 @@ type input struct {
 	fin   bool    // to ends with the last of them
 	batch Batch
 
-	deadAt time.Time // the read deadline
+	deadAt time.Time // when the silence is to be looked at
 
 	events []func(*Batch) // to be called at the end of the batch
 }
@@ -65,7 +65,10 @@ func (s *Session) readLoop() {
 // receive reads and handles until there is an error.
 func (s *Session) receive() error {
 	defer s.endBatch()
-	if err := s.setDeadAt(time.Now()); err != nil {
+	s.mu.Lock()
+	err := s.setDeadAtLocked(time.Now())
+	s.mu.Unlock()
+	if err != nil {
 		return err
 	}
 	for {
@@ -111,10 +114,10 @@ func (s *Session) overdue() error {
 		s.cfg.Excess.Silent.Add(1)
 		return ErrDead
 	}
-	return s.setDeadAt(s.heard)
+	return s.setDeadAtLocked(s.heard)
 }
 
-// asleep is how late the read deadline is seen when not the peer was silent, but
+// asleep is how late that is when not the peer was silent, but
 // this process stopped, or its machine: the peer then gets the time once more.
 const asleep = 5 * time.Second
 
@@ -142,14 +145,25 @@ func (s *Session) endBatch() {
 	b.dirty = b.dirty[:0]
 }
 
-// setDeadAt arms the read deadline. That is done once in DeadAfter, not for
-// each read: when it fires, receive looks when bytes came last.
-func (s *Session) setDeadAt(heard time.Time) error {
-	if s.cfg.DeadAfter < 0 {
-		return s.wire.SetReadDeadline(time.Time{})
+// setDeadAtLocked arms the timer of silence. That is done once in DeadAfter, not for
+// each read: when it fires, overdue looks when bytes came last. It is no read deadline,
+// for that would be a timer of the runtime, whatever Config.AfterFunc is.
+func (s *Session) setDeadAtLocked(heard time.Time) error {
+	if s.cfg.DeadAfter >= 0 && s.state == live {
+		s.in.deadAt = heard.Add(s.cfg.DeadAfter)
+		if wait := time.Until(s.in.deadAt); s.silence != nil {
+			s.silence.Reset(wait)
+		} else {
+			s.silence = s.cfg.AfterFunc(wait, s.onSilence)
+		}
 	}
-	s.in.deadAt = heard.Add(s.cfg.DeadAfter)
-	return s.wire.SetReadDeadline(s.in.deadAt)
+	return s.wire.SetReadDeadline(time.Time{})
+}
+
+// onSilence runs where the timer does: see onTick. It has whoever reads look.
+func (s *Session) onSilence() {
+	defer s.guard()
+	_ = s.wire.SetReadDeadline(time.Unix(1, 0)) // an error would end the read as well
 }
 
 // stopped gives the session the reader's error and returns its state.

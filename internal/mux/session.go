@@ -69,7 +69,8 @@ type Session struct {
 	widened int       // bytes of windows granted beyond the first
 	widest  uint32    // the largest window the peer has had
 	heard   time.Time // when bytes last arrived
-	tick    *time.Timer
+	tick    Timer     // of the keepalive; nil: there is none
+	silence Timer     // nil: as above
 	counts  counts
 	after   []func() // to be called when mu is unlocked
 	turning bool     // a timer will call Handle
@@ -362,8 +363,10 @@ func (s *Session) endLocked(to state, err error) {
 	s.state, s.err = to, err
 	close(s.done)
 	s.quiet.Broadcast()
-	if s.tick != nil {
-		s.tick.Stop()
+	for _, t := range []Timer{s.tick, s.silence} {
+		if t != nil {
+			t.Stop()
+		}
 	}
 	for _, st := range s.streams {
 		st.dieLocked(err)

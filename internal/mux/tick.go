@@ -9,7 +9,7 @@ func (s *Session) startTick() {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.tick = time.AfterFunc(wholeSecond(s.cfg.KeepAlive), s.onTick)
+	s.tick = s.cfg.AfterFunc(wholeSecond(s.cfg.KeepAlive), s.onTick)
 }
 
 // wholeSecond adds to d what there is to the next whole second of the clock.

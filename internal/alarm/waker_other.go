@@ -1,0 +1,7 @@
+//go:build !linux
+
+package alarm
+
+import "errors"
+
+func newWaker() (waker, error) { return nil, errors.ErrUnsupported }
