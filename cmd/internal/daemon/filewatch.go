@@ -36,14 +36,18 @@ type fileWatch struct {
 // newFileWatch watches nothing yet: see set. close ends it.
 func newFileWatch(log *slog.Logger) *fileWatch {
 	w := &fileWatch{settled: make(chan struct{}, 1), log: log, dirs: make(map[string]bool)}
+	w.start()
+	return w
+}
+
+func (w *fileWatch) start() {
 	watcher, err := fsnotify.NewWatcher()
 	if err != nil {
-		log.Warn("changes of configuration files will not be noticed; SIGHUP reads them", "err", err)
-		return w
+		w.log.Warn("changes of configuration files will not be noticed; SIGHUP reads them", "err", err)
+		return
 	}
 	w.watcher = watcher
-	w.wg.Go(func() { keep(log, nil, w.run) }) // until close ends the events
-	return w
+	w.wg.Go(func() { keep(w.log, nil, w.run) }) // until close ends the events
 }
 
 func (w *fileWatch) close() {
@@ -93,7 +97,7 @@ func (w *fileWatch) look() {
 func (w *fileWatch) run() {
 	var first time.Time
 	settle := time.NewTimer(time.Hour)
-	defer settle.Stop()
+	settle.Stop() // until there is an event
 	for {
 		select {
 		case _, ok := <-w.watcher.Events:

@@ -154,9 +154,10 @@ func TestReportPanics(t *testing.T) {
 // TestFileWatchPanics: it ends nothing, and the watch can be closed.
 func TestFileWatchPanics(t *testing.T) {
 	dir, log := t.TempDir(), make(ears, 100)
-	w := newFileWatch(slog.New(log))
-	w.set([]string{filepath.Join(dir, "conf")})
+	w := &fileWatch{settled: make(chan struct{}), log: slog.New(log), dirs: make(map[string]bool)}
 	close(w.settled) // to tell of a change panics
+	w.start()
+	w.set([]string{filepath.Join(dir, "conf")})
 	if err := os.WriteFile(filepath.Join(dir, "conf"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
