@@ -4,7 +4,6 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"github.com/cad2f06c/switchboard/internal/alarm"
 	"github.com/cad2f06c/switchboard/internal/control"
 )
 
@@ -43,11 +42,7 @@ func (c *Client) learn(server *control.ServerInfo) {
 // watchCrowd asks the server now and then over how long its crowd is to spread.
 func (s *session) watchCrowd() {
 	due := make(chan struct{}, 1)
-	afterFunc := s.alarms.For(s.conn.NetConn())
-	if afterFunc == nil {
-		afterFunc = func(d time.Duration, f func()) alarm.Timer { return time.AfterFunc(d, f) }
-	}
-	timer := afterFunc(firstLook, func() { due <- struct{}{} })
+	timer := s.alarms.For(s.conn.NetConn())(firstLook, func() { due <- struct{}{} })
 	defer timer.Stop()
 	for pause := firstLook; ; timer.Reset(pause) {
 		select {

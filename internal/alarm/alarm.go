@@ -68,14 +68,14 @@ type Timer = interface {
 	Stop() bool
 }
 
-// For returns AfterFunc for who serves conn, or nil if that is no socket: then nobody
-// waits in the kernel, and the runtime's timers cost nothing either.
+// For returns AfterFunc for who serves conn, or the runtime's if that is no socket: then
+// nobody waits in the kernel, and it costs nothing either.
 func (c *Clock) For(conn net.Conn) func(d time.Duration, f func()) Timer {
 	switch conn.(type) {
 	case *net.UnixConn, *net.TCPConn:
 		return func(d time.Duration, f func()) Timer { return c.AfterFunc(d, f) }
 	}
-	return nil
+	return func(d time.Duration, f func()) Timer { return time.AfterFunc(d, f) }
 }
 
 // Reset has the Alarm call its function when d has passed, instead of before. It

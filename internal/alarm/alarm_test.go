@@ -152,8 +152,10 @@ func TestFor(t *testing.T) {
 	a, b := net.Pipe()
 	defer a.Close()
 	defer b.Close()
-	if c.For(a) != nil {
-		t.Error("a pipe of the process has a Clock")
+	timer := c.For(a)(time.Hour, func() {})
+	defer timer.Stop()
+	if _, ok := timer.(*time.Timer); !ok {
+		t.Errorf("a pipe of the process has a %T", timer)
 	}
 	came := make(chan int, 1)
 	c.For(new(net.TCPConn))(0, func() { came <- 1 })

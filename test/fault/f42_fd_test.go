@@ -116,7 +116,7 @@ func TestF42PassedLink(t *testing.T) {
 		t.Fatalf("the callee began with %x, %v", registered, err)
 	}
 	crosses(t, lane, link, conn)
-	if conn.Link() != channel.FD || fmt.Sprint(conn.Info()) != fmt.Sprint(told) || conn.RemoteKey() != key.Public() {
+	if !eventually(10*time.Second, func() bool { return conn.Link() == channel.FD }) || fmt.Sprint(conn.Info()) != fmt.Sprint(told) || conn.RemoteKey() != key.Public() {
 		t.Errorf("on the link %q the callee is told %+v, %v; before it was %+v", conn.Link(), conn.Info(), conn.RemoteKey(), told)
 	}
 	report(t, "F42", "forged names, keys and levels in the connect of a channel, and in the call for its passed socket: the callee was told the proven ones, before and after the move")
