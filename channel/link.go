@@ -8,6 +8,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/cad2f06c/switchboard/internal/alarm"
 	"github.com/cad2f06c/switchboard/internal/sock"
 	"github.com/cad2f06c/switchboard/shs"
 )
@@ -58,8 +59,9 @@ type Attempt struct {
 	Channel ID
 	Secret  [32]byte // known to both ends and the server
 	Peer    shs.PublicKey
-	Caller  bool   // we are the caller
-	UID     uint32 // who must be at the other end of a Unix socket
+	Caller  bool         // we are the caller
+	UID     uint32       // who must be at the other end of a Unix socket
+	Clock   *alarm.Clock // for what is pending while the link lives; nil: the runtime's
 }
 
 // check refuses an attempt that says too little, or the other role.
@@ -110,11 +112,17 @@ func failed(what string, err error) error { return fmt.Errorf("channel: %s: %w",
 // a word: after 10 s with bytes under way, 15 s if they wait for its window, after
 // 25 s without any. One that answers and does not read may take its time. A
 // connection that refuses an option still works. Package net has set TCP_NODELAY.
-func tune(conn net.Conn) {
+func (a *Attempt) tune(conn net.Conn) {
 	tcp, ok := conn.(*net.TCPConn)
 	if !ok {
 		return
 	}
 	_ = tcp.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true, Idle: keepIdle, Interval: keepEvery, Count: keepCount})
-	sock.Attend(tcp, linkTimeout)
+	sock.Attend(tcp, linkTimeout, func(d time.Duration, f func()) {
+		if a.Clock != nil {
+			a.Clock.AfterFunc(d, f)
+		} else {
+			time.AfterFunc(d, f)
+		}
+	})
 }

@@ -130,7 +130,7 @@ func pause(ctx context.Context, d time.Duration) bool {
 func (w *waiting) shake(ctx context.Context, kind Kind, conn net.Conn) {
 	ctx, cancel := context.WithTimeout(ctx, linkShake)
 	defer cancel()
-	tune(conn)
+	w.l.attempt.tune(conn)
 	claimed := false
 	cfg := w.l.attempt.config(kind)
 	cfg.Prepared = w.l.prep

@@ -39,7 +39,7 @@ func (a *Attempt) dial(ctx context.Context, kind Kind, addr string) (*shs.Conn, 
 	case Unix:
 		conn, err = a.dialUnix(ctx, addr)
 	case Net:
-		conn, err = dialNet(ctx, addr)
+		conn, err = a.dialNet(ctx, addr)
 	default:
 		err = errKind
 	}
@@ -74,7 +74,7 @@ func (a *Attempt) dialUnix(ctx context.Context, path string) (net.Conn, error) {
 	return conn, nil
 }
 
-func dialNet(ctx context.Context, addr string) (net.Conn, error) {
+func (a *Attempt) dialNet(ctx context.Context, addr string) (net.Conn, error) {
 	ap, err := parseHostPort(addr)
 	if err != nil {
 		return nil, err
@@ -83,7 +83,7 @@ func dialNet(ctx context.Context, addr string) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	tune(conn)
+	a.tune(conn)
 	return conn, nil
 }
 

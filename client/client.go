@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/cad2f06c/switchboard/channel"
+	"github.com/cad2f06c/switchboard/internal/alarm"
 	"github.com/cad2f06c/switchboard/internal/control"
 	"github.com/cad2f06c/switchboard/muxrpc"
 	"github.com/cad2f06c/switchboard/shs"
@@ -32,6 +33,8 @@ type Client struct {
 	// What the server is still to be told of channels that are over, or that
 	// move while they end: what it is not told it keeps in its books for a minute.
 	errands count
+
+	alarms alarm.Clock // of what is pending while nothing goes on: its sessions' and its links'
 
 	spread atomic.Int64 // within how long a crowd comes back that has lost the server, in ns; its last word
 
@@ -90,6 +93,7 @@ func Dial(ctx context.Context, cfg Config) (*Client, error) {
 	s, err := c.connect(ctx)
 	if err != nil {
 		c.cancel(err)
+		c.alarms.Close()
 		return nil, fmt.Errorf("client: %w", err)
 	}
 	c.publish(s)

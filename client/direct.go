@@ -223,6 +223,7 @@ func (e *end) dialLinks(ctx context.Context, links *control.Links) error {
 		Secret:  links.Secret,
 		Peer:    e.peer,
 		Caller:  true,
+		Clock:   &e.s.c.alarms,
 	}
 	e.setWindow(e.s.c.agree(links.Resume))
 	errs := []error{errUnmoved}

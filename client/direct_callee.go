@@ -45,6 +45,7 @@ func (e *end) listenFor(ask *control.LinkAsk) (*awaited, control.LinkAnswer, err
 		Channel: e.id,
 		Secret:  ask.Secret,
 		Peer:    e.peer,
+		Clock:   &c.alarms,
 	}
 	if ask.UID != nil {
 		a.UID = *ask.UID

@@ -42,7 +42,7 @@ func (c *Client) learn(server *control.ServerInfo) {
 // watchCrowd asks the server now and then over how long its crowd is to spread.
 func (s *session) watchCrowd() {
 	due := make(chan struct{}, 1)
-	timer := s.alarms.For(s.conn.NetConn())(firstLook, func() { due <- struct{}{} })
+	timer := s.c.alarms.For(s.conn.NetConn())(firstLook, func() { due <- struct{}{} })
 	defer timer.Stop()
 	for pause := firstLook; ; timer.Reset(pause) {
 		select {

@@ -35,6 +35,7 @@ func (c *Client) run(s *session) {
 	} else {
 		c.tell(State{Kind: Closed, Err: cause})
 	}
+	c.alarms.Close()
 	close(c.done)
 }
 

@@ -147,7 +147,7 @@ func (e *end) dialMore(ctx context.Context, links *control.Links) error {
 
 // tries is an attempt at a net link of the channel.
 func (e *end) tries(secret [32]byte) channel.Attempt {
-	return channel.Attempt{Network: e.s.c.cfg.NetworkKey, Key: e.s.c.cfg.Key, Channel: e.id, Secret: secret, Peer: e.peer}
+	return channel.Attempt{Network: e.s.c.cfg.NetworkKey, Key: e.s.c.cfg.Key, Channel: e.id, Secret: secret, Peer: e.peer, Clock: &e.s.c.alarms}
 }
 
 // resumable returns the callee's end of a channel, of whichever session, that

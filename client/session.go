@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/cad2f06c/switchboard/channel"
-	"github.com/cad2f06c/switchboard/internal/alarm"
 	"github.com/cad2f06c/switchboard/internal/control"
 	"github.com/cad2f06c/switchboard/internal/mux"
 	"github.com/cad2f06c/switchboard/muxrpc"
@@ -37,10 +36,9 @@ type session struct {
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 
-	files  files       // that the server has passed
-	alarms alarm.Clock // of what is pending while nothing goes on
-	away   chan struct{}
-	leave  sync.Once // closes away
+	files files // that the server has passed
+	away  chan struct{}
+	leave sync.Once // closes away
 
 	wg       sync.WaitGroup
 	guarding atomic.Bool // a listener's name has a watch
@@ -77,14 +75,13 @@ func (c *Client) newSession(ctx context.Context, conn *shs.Conn, to target) (*se
 			Lead:   true,
 			Log:    c.log,
 
-			AfterFunc: s.alarms.For(conn.NetConn()),
+			AfterFunc: c.alarms.For(conn.NetConn()),
 		})
 		s.wg.Go(func() { _ = s.mux.Run() }) // watchOver asks for its error
 		stream, err := s.mux.Open(ctx)
 		if err != nil {
 			s.cancel(err)
 			s.mux.Abort(err)
-			s.alarms.Close()
 			s.files.close()
 			return nil, err
 		}
@@ -238,5 +235,4 @@ func (s *session) close() {
 	s.ctl.Close()
 	s.conn.Close()
 	s.wg.Wait()
-	s.alarms.Close()
 }

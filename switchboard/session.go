@@ -201,7 +201,7 @@ func (s *session) serve() error {
 	case 0x00:
 		return s.serveMux()
 	case 0x02, 0x0a:
-		patient(s.conn.NetConn())
+		s.srv.patient(s.conn.NetConn())
 		return s.serveLane(s.conn, true)
 	}
 	s.conn.Abort()

@@ -24,8 +24,8 @@ func tune(conn net.Conn) {
 // patient lets a connection that is one lane be one of whose bytes its peer takes
 // none for as long as it likes: nobody else's are behind them, as on yamux, which is
 // read all the time.
-func patient(conn net.Conn) {
+func (s *Server) patient(conn net.Conn) {
 	if tcp, ok := conn.(*net.TCPConn); ok {
-		sock.Attend(tcp, unackedTime)
+		sock.Attend(tcp, unackedTime, func(d time.Duration, f func()) { s.alarms.AfterFunc(d, f) })
 	}
 }

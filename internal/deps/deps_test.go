@@ -62,7 +62,7 @@ var rules = []rule{
 	{pkg: "internal/deps", why: "it holds no code"},
 	{pkg: "internal/control", ours: []string{"internal/quickjson", "names", "muxrpc", "shs"},
 		why: "the words of the contract: types of arguments and errors, nothing that runs"},
-	{pkg: "channel", ours: []string{"internal/mux", "internal/peercred", "internal/sock", "shs"}, modules: []string{sys},
+	{pkg: "channel", ours: []string{"internal/alarm", "internal/mux", "internal/peercred", "internal/sock", "shs"}, modules: []string{sys},
 		why: "it moves lanes and dials links, and knows neither names nor calls; peercred, sock and sys are for the links' sockets: who is there, and whether still", whole: true},
 	{pkg: "switchboard", modules: []string{sys}, whole: true,
 		ours: []string{"channel", "internal/alarm", "internal/audit", "internal/control", "internal/memory", "internal/mux", "internal/peercred", "internal/peersfile", "internal/policy", "internal/sock", "muxrpc", "names", "shs"},

@@ -15,8 +15,9 @@ import (
 // was first closed, also after one that opened again a little. Readers see the end
 // of the stream, writers EPIPE. Before Linux 6.15 the questions of a window that has been
 // closed for long are up to two minutes apart, and three of them have to be without
-// an answer. It costs a system call each fifth of timeout, until conn is closed.
-func Attend(conn *net.TCPConn, timeout time.Duration) {
+// an answer. It costs a system call each fifth of timeout, until conn is closed: later
+// calls a function, which does not wait, when a time has passed.
+func Attend(conn *net.TCPConn, timeout time.Duration, later func(time.Duration, func())) {
 	rc, err := conn.SyscallConn()
 	if err != nil {
 		return
@@ -25,7 +26,7 @@ func Attend(conn *net.TCPConn, timeout time.Duration) {
 		_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, 0)
 		_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_RTO_MAX_MS, int(max(timeout/4, time.Second).Milliseconds()))
 	})
-	w := &watch{rc: rc, timeout: timeout}
+	w := &watch{rc: rc, timeout: timeout, later: later}
 	w.look()
 }
 
@@ -36,6 +37,7 @@ const maxProbes = 2
 type watch struct {
 	rc      syscall.RawConn
 	timeout time.Duration
+	later   func(time.Duration, func())
 	silent  time.Time // since then we wait for an answer; zero: we do not
 }
 
@@ -48,7 +50,7 @@ func (w *watch) look() {
 		}
 	})
 	if err == nil && !over { // else it was closed
-		time.AfterFunc(w.timeout/5, w.look)
+		w.later(w.timeout/5, w.look)
 	}
 }
 

@@ -50,7 +50,7 @@ func TestAttendPatient(t *testing.T) {
 	t.Parallel()
 	a, b := conns(t)
 	const timeout, size, sip = time.Second, 8 << 20, 100_000
-	sock.Attend(a, timeout)
+	sock.Attend(a, timeout, func(d time.Duration, f func()) { time.AfterFunc(d, f) })
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	wg.Go(func() {

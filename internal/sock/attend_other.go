@@ -8,4 +8,4 @@ import (
 )
 
 // Attend leaves a dead peer to the keep-alive.
-func Attend(*net.TCPConn, time.Duration) {}
+func Attend(*net.TCPConn, time.Duration, func(time.Duration, func())) {}
